@@ -56,13 +56,15 @@ func (r *Ring) verifySignature(tok string, now time.Time) (*Verified, error) {
 	if err != nil {
 		return nil, err
 	}
-	dot := strings.IndexByte(signed, '.')
-	raw, err := decodeSegment(signed[:dot])
-	if err != nil {
-		return nil, err
+	header, payload, _ := strings.Cut(signed, ".")
+	var decoded [3][]byte
+	for i, segment := range [3]string{header, payload, signature} {
+		if decoded[i], err = strictBase64.DecodeString(segment); err != nil {
+			return nil, malformed("a segment is not canonical base64url")
+		}
 	}
 	var h joseHeader
-	if err := json.Unmarshal(raw, &h); err != nil {
+	if err := json.Unmarshal(decoded[0], &h); err != nil {
 		// The library's error would quote the token.
 		return nil, malformed("the header is not a strict JSON object of this form")
 	}
@@ -82,18 +84,10 @@ func (r *Ring) verifySignature(tok string, now time.Time) (*Verified, error) {
 	if Algorithm(h.alg) != key.Realm.Algorithm {
 		return nil, ErrAlgorithm
 	}
-	sig, err := decodeSegment(signature)
-	if err != nil {
-		return nil, err
-	}
-	if key.Realm.Algorithm.method().Verify(signed, sig, key.Public) != nil {
+	if key.Realm.Algorithm.method().Verify(signed, decoded[2], key.Public) != nil {
 		return nil, ErrSignature
 	}
-	claims, err := decodeSegment(signed[dot+1:])
-	if err != nil {
-		return nil, err
-	}
-	return &Verified{Key: key, Type: h.typ, Header: raw, Claims: claims}, nil
+	return &Verified{Key: key, Type: h.typ, Header: decoded[0], Claims: decoded[1]}, nil
 }
 
 // inToken marks the characters of base64url. Go's decoder skips CR and LF even
@@ -133,14 +127,6 @@ func splitCompact(tok string) (signed, signature string, err error) {
 // strictBase64 refuses padding, and last characters whose unused bits aren't
 // zero: otherwise one token would have several spellings.
 var strictBase64 = base64.RawURLEncoding.Strict()
-
-func decodeSegment(segment string) ([]byte, error) {
-	raw, err := strictBase64.DecodeString(segment)
-	if err != nil {
-		return nil, malformed("a segment is not canonical base64url")
-	}
-	return raw, nil
-}
 
 // joseHeader is what Verify reads of a header.
 type joseHeader struct {
