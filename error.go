@@ -96,6 +96,7 @@ type Error struct {
 	Message    string
 	Field      string        // the request's part that was wrong, in our words ("life", "scope"), or ""
 	RetryAfter time.Duration // with RateLimited and Unavailable; 0 where unknown
+	Limit      *LimitState   // with RateLimited, where an issuance limit was met
 	Token      TokenID       // the token that was refused, where one was recognised; for the owner
 	Client     ClientID      // the client that was refused, where one was recognised; for the owner
 	Err        error

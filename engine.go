@@ -1,0 +1,338 @@
+package gatehouse
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/credential"
+)
+
+// Config is what an Engine is made of. Store and Sealer are required.
+type Config struct {
+	Store         Store
+	Sealer        *credential.Sealer
+	Issuer        string // live's issuer; "" is the one kept in the store
+	DefaultIssuer string // kept in the store at the first start of all nodes, where Issuer is ""
+	Policies      []Policy
+	Limits        bool // enforce issuance limits and slow down wrong secrets
+	Logger        *slog.Logger
+	Now           func() time.Time // the wall clock; nil is time.Now
+	KeyLife       time.Duration    // how long a key signs; 0 is 30 days
+	MaxLag        time.Duration    // how stale the journal may be; 0 is 5 seconds
+	OnLagOpen     bool             // go on validating beyond MaxLag
+	SlowChecks    int              // imported slow hashes checked at once; 0 is 2
+}
+
+// An Engine issues, refreshes, exchanges, validates, introspects, revokes and
+// delinks. It is safe for concurrent use. Its errors can be read by AsError.
+type Engine struct {
+	Verifier
+	store    Store
+	sealer   *credential.Sealer
+	secrets  *secretChecker
+	issuance *issuanceLimits
+	uses     *useCounter
+	replays  inFlight
+	log      *slog.Logger
+	live     string // the issuer
+	keyLife  time.Duration
+
+	keyRecords atomic.Pointer[[]KeyRecord]
+	following  sync.Mutex // held by whoever reads the journal
+	keyMaking  sync.Mutex // held by whoever changes signing keys
+	cursorKey  [32]byte
+}
+
+// What keyed digests are taken for. A digest of one purpose equals none of another.
+const (
+	digestToken      = "token"
+	digestSecret     = "client secret"
+	digestUserSecret = "user secret"
+)
+
+// Names of settings and of sealed values.
+const (
+	settingIssuer    = "issuer"
+	settingDigestKey = "digest key"
+	settingCursorKey = "cursor key"
+	sealedKey        = "signing key"
+	sealedImport     = "imported hash"
+	sealedAnswer     = "answer to replay"
+)
+
+// Open loads what a node keeps in memory and makes the signing keys that are
+// missing. The engine is ready when it returns; Run keeps it so.
+func Open(ctx context.Context, cfg Config) (*Engine, error) {
+	e := &Engine{
+		store:   cfg.Store,
+		sealer:  cfg.Sealer,
+		uses:    newUseCounter(),
+		log:     cfg.Logger,
+		keyLife: cfg.KeyLife,
+	}
+	if e.log == nil {
+		e.log = slog.New(slog.DiscardHandler)
+	}
+	if e.keyLife == 0 {
+		e.keyLife = 30 * 24 * time.Hour
+	}
+	e.clock = newClock(cfg.Now)
+	e.state = newState()
+	e.cache = newVerdictCache()
+	e.issuer = e.Issuer
+	e.lookup = e.store.Token
+	e.unknown = e.store.Client
+	e.maxLag, e.lagOpen = cfg.MaxLag, cfg.OnLagOpen
+	if e.maxLag == 0 {
+		e.maxLag = 5 * time.Second
+	}
+	e.issuance = newIssuanceLimits(cfg.Limits)
+
+	if err := e.openSettings(ctx, cfg); err != nil {
+		return nil, err
+	}
+	slowChecks := cfg.SlowChecks
+	if slowChecks == 0 {
+		slowChecks = 2
+	}
+	e.secrets = newSecretChecker(e.digester, e.sealer, e.clock, slowChecks, cfg.Limits)
+
+	if err := e.load(ctx); err != nil {
+		return nil, err
+	}
+	if err := e.SetPolicies(cfg.Policies); err != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
+// openSettings reads what all nodes share, and makes it at the first start.
+func (e *Engine) openSettings(ctx context.Context, cfg Config) error {
+	digestKey, err := e.sharedKey(ctx, settingDigestKey)
+	if err != nil {
+		return err
+	}
+	e.digester = credential.NewDigester(digestKey)
+	if e.cursorKey, err = e.sharedKey(ctx, settingCursorKey); err != nil {
+		return err
+	}
+	e.live = cfg.Issuer
+	if e.live == "" {
+		kept, err := e.store.Setting(ctx, settingIssuer, []byte(cfg.DefaultIssuer))
+		if err != nil {
+			return fmt.Errorf("reading the issuer: %w", err)
+		}
+		e.live = string(kept)
+	}
+	e.live = strings.TrimSuffix(e.live, "/")
+	u, err := url.Parse(e.live)
+	if err != nil || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.Scheme != "https" && u.Scheme != "http" {
+		return fmt.Errorf("the issuer %q is not a URL without query and fragment: give one such as https://auth.example.com", e.live)
+	}
+	return nil
+}
+
+// sharedKey returns a random key that the store keeps sealed.
+func (e *Engine) sharedKey(ctx context.Context, name string) (key [32]byte, err error) {
+	_, _ = rand.Read(key[:])
+	sealed, err := e.sealer.Seal(name, key[:])
+	if err != nil {
+		return key, fmt.Errorf("sealing the %s: %w", name, err)
+	}
+	kept, err := e.store.Setting(ctx, name, sealed)
+	if err != nil {
+		return key, fmt.Errorf("reading the %s: %w", name, err)
+	}
+	plain, err := e.sealer.Open(name, kept)
+	if err != nil {
+		return key, fmt.Errorf("opening the %s: %w", name, err)
+	}
+	if copy(key[:], plain) != len(key) {
+		return key, fmt.Errorf("the %s in the store is damaged", name)
+	}
+	return key, nil
+}
+
+// Issuer returns the issuer of an environment: live's is the server's URL,
+// sandbox's is that and "/sandbox" (RFC 8414 §3.1).
+func (e *Engine) Issuer(env Environment) string {
+	if env == Live {
+		return e.live
+	}
+	return e.live + "/" + string(env)
+}
+
+// Now is the time by which tokens are judged.
+func (e *Engine) Now() time.Time { return e.clock.now() }
+
+// Ready reports why the engine can't serve now, or nil.
+func (e *Engine) Ready(ctx context.Context) error {
+	if err := e.store.Ping(ctx); err != nil {
+		return err
+	}
+	if lag := e.state.lag(e.clock.wall()); lag > e.maxLag {
+		return fmt.Errorf("the journal was last read %s ago; the bound is %s", lag.Round(time.Millisecond), e.maxLag)
+	}
+	return nil
+}
+
+// Run follows the journal and does what is due: rotation, expiry, the counts
+// of uses. It returns when ctx has ended, after a last flush.
+func (e *Engine) Run(ctx context.Context) error {
+	follow := time.NewTicker(e.maxLag / 5)
+	defer follow.Stop()
+	flush := time.NewTicker(time.Second)
+	defer flush.Stop()
+	upkeep := time.NewTicker(time.Minute)
+	defer upkeep.Stop()
+	for {
+		var err error
+		select {
+		case <-ctx.Done():
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+			defer cancel()
+			return e.flushUses(last)
+		case <-e.store.Wake():
+			err = e.catchUp(ctx)
+		case <-follow.C:
+			err = e.catchUp(ctx)
+		case <-flush.C:
+			err = e.flushUses(ctx)
+		case <-upkeep.C:
+			err = e.upkeep(ctx)
+		}
+		if err != nil && ctx.Err() == nil {
+			e.log.Error("background work failed; it will be tried again", "error", err)
+		}
+	}
+}
+
+// upkeep is the work of each minute.
+func (e *Engine) upkeep(ctx context.Context) error {
+	if behind := e.clock.behind(); behind > 2*time.Second {
+		e.log.Warn("the machine's clock was set back; tokens are judged by the newest time seen until it has caught up", "behind", behind)
+	}
+	now := e.clock.now()
+	e.state.forget(now)
+	gone, err := e.store.Expire(ctx, now.Add(-expiredKept))
+	if gone.Partitions > 0 {
+		e.log.Info("expired tokens left the ledger", "partitions", gone.Partitions, "tokens", gone.Tokens)
+	}
+	return errors.Join(err, e.rotateDue(ctx))
+}
+
+// load replaces the state by a snapshot.
+func (e *Engine) load(ctx context.Context) error {
+	start := e.clock.wall()
+	snap, err := e.store.Load(ctx, e.clock.now())
+	if err != nil {
+		return fmt.Errorf("loading: %w", err)
+	}
+	e.clock.atLeast(snap.Newest)
+	e.state.replace(snap)
+	e.state.heard.Store(&start)
+	return e.useKeys(snap.Keys)
+}
+
+// catchUp reads the journal to its end.
+func (e *Engine) catchUp(ctx context.Context) error {
+	const page = 1000
+	e.following.Lock()
+	defer e.following.Unlock()
+	for {
+		start := e.clock.wall()
+		entries, err := e.store.Journal(ctx, e.state.seq.Load(), page)
+		if errors.Is(err, ErrJournalGone) {
+			return e.load(ctx)
+		} else if err != nil {
+			return fmt.Errorf("reading the journal: %w", err)
+		}
+		if err := e.take(ctx, entries); err != nil {
+			return err
+		}
+		if len(entries) < page {
+			e.state.heard.Store(&start)
+			return nil
+		}
+	}
+}
+
+// take applies entries, after reading what they only name.
+func (e *Engine) take(ctx context.Context, entries []Entry) error {
+	changed := map[ClientID]*Client{}
+	keysChanged := false
+	for _, entry := range entries {
+		switch entry.Kind {
+		case EntryClientChanged:
+			if changed[entry.Client] != nil {
+				continue
+			}
+			c, err := e.store.Client(ctx, entry.Client)
+			if err != nil {
+				return fmt.Errorf("reading client %s: %w", entry.Client, err)
+			}
+			changed[entry.Client] = c
+		case EntryKeysChanged:
+			keysChanged = true
+		}
+	}
+	if keysChanged {
+		keys, err := e.store.Keys(ctx)
+		if err != nil {
+			return fmt.Errorf("reading the signing keys: %w", err)
+		}
+		if err := e.useKeys(keys); err != nil {
+			return err
+		}
+	}
+	e.state.apply(entries, changed)
+	return nil
+}
+
+// settle makes a committed change count on this node before its maker hears of
+// it. The change stands even where this fails: the follower tries again.
+func (e *Engine) settle(ctx context.Context) {
+	if err := e.catchUp(context.WithoutCancel(ctx)); err != nil {
+		e.log.Error("a committed change is not in force on this node yet; it will be tried again", "error", err)
+	}
+}
+
+// SetPolicies puts the dialects' policies in force beside the standard one, and
+// makes the signing keys that they need. On an error the old ones stay.
+func (e *Engine) SetPolicies(policies []Policy) error {
+	set := map[string]*Policy{OAuth2: standardPolicy()}
+	for i := range policies {
+		p := policies[i]
+		if _, twice := set[p.Dialect]; twice {
+			return fmt.Errorf("two dialects are called %s: rename one", p.Dialect)
+		}
+		set[p.Dialect] = &p
+	}
+	for _, c := range e.state.all() {
+		if c.State != Deleted && set[c.Dialect] == nil {
+			return fmt.Errorf("client %s (%s) speaks dialect %s, which is not loaded: load its file, or delete the client first", c.ID, c.Name, c.Dialect)
+		}
+	}
+	if err := e.ensureKeys(context.Background(), set); err != nil {
+		return err
+	}
+	e.policies.Store(&set)
+	return nil
+}
+
+// Policy returns the policy of a dialect, or of OAuth2.
+func (e *Engine) Policy(dialect string) (Policy, bool) {
+	p := (*e.policies.Load())[dialect]
+	if p == nil {
+		return Policy{}, false
+	}
+	return *p, true
+}

@@ -1,0 +1,419 @@
+package gatehouse
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base32"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/gatehouse-auth/gatehouse/token"
+)
+
+// A KeyState is a signing key's stage of life. A key stands by, published, from
+// the time its predecessor begins to sign; so outside verifiers that cache the
+// key set know it before its first signature, whenever a rotation comes.
+type KeyState string
+
+// The stages, in order.
+const (
+	KeyStandby KeyState = "standby"
+	KeySigning KeyState = "signing"
+	KeyRetired KeyState = "retired" // verifies what it signed
+	KeyGone    KeyState = "gone"    // verifies nothing
+)
+
+// A KeyStatus is what is shown of a signing key.
+type KeyStatus struct {
+	ID          string
+	Index       int
+	Realm       token.Realm
+	State       KeyState
+	PublishedAt time.Time
+	SignsFrom   time.Time
+	RetiredAt   time.Time
+	GoneAt      time.Time
+	Compromised bool
+}
+
+// standsBy is a SignsFrom that doesn't come.
+var standsBy = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
+
+func (k *KeyRecord) state(now time.Time) KeyState {
+	switch {
+	case !k.GoneAt.IsZero() && !now.Before(k.GoneAt):
+		return KeyGone
+	case !k.RetiredAt.IsZero():
+		return KeyRetired
+	case k.SignsFrom.IsZero():
+		return KeyStandby
+	default:
+		return KeySigning
+	}
+}
+
+// useKeys makes the ring of the records that still verify. Each private half
+// that may sign is opened; one that can't be is an error, since a node that
+// can't sign must not start.
+func (e *Engine) useKeys(records []KeyRecord) error {
+	now := e.clock.now()
+	var keys []*token.Key
+	for _, r := range records {
+		if r.state(now) == KeyGone {
+			continue
+		}
+		k, err := e.openKey(&r)
+		if err != nil {
+			return fmt.Errorf("signing key %s: %w", r.ID, err)
+		}
+		keys = append(keys, k)
+	}
+	ring, err := token.NewRing(keys)
+	if err != nil {
+		return err
+	}
+	e.ring.Store(ring)
+	e.keyRecords.Store(&records)
+	return nil
+}
+
+func (e *Engine) openKey(r *KeyRecord) (*token.Key, error) {
+	public, err := token.ParsePublic(r.Public)
+	if err != nil {
+		return nil, err
+	}
+	k := &token.Key{
+		ID: r.ID, Index: r.Index, Realm: r.Realm, Public: public,
+		PublishedAt: r.PublishedAt, SignsFrom: r.SignsFrom, RetiredAt: r.RetiredAt, GoneAt: r.GoneAt,
+	}
+	if r.SignsFrom.IsZero() {
+		k.SignsFrom = standsBy
+	}
+	if !r.RetiredAt.IsZero() {
+		return k, nil
+	}
+	der, err := e.sealer.Open(sealedKey+" "+r.ID, r.Sealed)
+	if err != nil {
+		return nil, err
+	}
+	k.Signer, err = token.ParsePrivate(der)
+	return k, err
+}
+
+// realms are those that a set of policies signs in.
+func realms(set map[string]*Policy) []token.Realm {
+	var out []token.Realm
+	for _, name := range slices.Sorted(maps.Keys(set)) {
+		if p := set[name]; p.JWT != nil {
+			for _, env := range Environments {
+				out = append(out, token.Realm{Environment: string(env), Format: name, Algorithm: p.Algorithm})
+			}
+		}
+	}
+	return out
+}
+
+// ensureKeys makes a signing key for each realm that has none. Keys to stand by
+// are made by the schedule, so that a first start doesn't wait for them.
+func (e *Engine) ensureKeys(ctx context.Context, set map[string]*Policy) error {
+	e.keyMaking.Lock()
+	defer e.keyMaking.Unlock()
+	now := e.clock.now()
+	var missing []token.Realm
+	for _, realm := range realms(set) {
+		if _, err := e.ring.Load().Signing(realm, now); err != nil {
+			missing = append(missing, realm)
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	return e.changeKeys(ctx, System("start"), "key.create", set, func(records []KeyRecord, now time.Time) []keyChange {
+		var changes []keyChange
+		for _, realm := range missing {
+			if signing(records, realm, now) == nil {
+				changes = append(changes, keyChange{make: &realm, signs: true})
+			}
+		}
+		return changes
+	})
+}
+
+// rotateDue rotates keys that have signed for their time and sees to it that
+// each realm has a key standing by.
+func (e *Engine) rotateDue(ctx context.Context) error {
+	e.keyMaking.Lock()
+	defer e.keyMaking.Unlock()
+	set := *e.policies.Load()
+	return e.changeKeys(ctx, System("schedule"), "key.rotate", set, func(records []KeyRecord, now time.Time) []keyChange {
+		var changes []keyChange
+		for _, realm := range realms(set) {
+			if k := signing(records, realm, now); k != nil && now.Sub(k.SignsFrom) >= e.keyLife {
+				changes = append(changes, e.rotation(records, realm, now)...)
+			} else if standby(records, realm) == nil {
+				changes = append(changes, keyChange{make: &realm})
+			}
+		}
+		return changes
+	})
+}
+
+// RotateKeys lets the key that stands by sign from now on, in one environment
+// and one format ("" is all of them). The keys that signed until now go on
+// verifying what they signed.
+func (e *Engine) RotateKeys(ctx context.Context, by Actor, env Environment, dialect string) ([]KeyStatus, error) {
+	e.keyMaking.Lock()
+	defer e.keyMaking.Unlock()
+	set := *e.policies.Load()
+	var chosen []token.Realm
+	for _, realm := range realms(set) {
+		if realm.Environment == string(env) && (dialect == "" || realm.Format == dialect) {
+			chosen = append(chosen, realm)
+		}
+	}
+	if len(chosen) == 0 {
+		return nil, &Error{Code: NotFound, Reason: ReasonMalformed, Field: "dialect", Message: fmt.Sprintf("no signing key is used for %s in %s: its tokens are opaque, or it isn't loaded", dialect, env)}
+	}
+	err := e.changeKeys(ctx, by, "key.rotate", set, func(records []KeyRecord, now time.Time) []keyChange {
+		var changes []keyChange
+		for _, realm := range chosen {
+			changes = append(changes, e.rotation(records, realm, now)...)
+		}
+		return changes
+	})
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(e.Keys(), func(k KeyStatus) bool { return !slices.Contains(chosen, k.Realm) }), nil
+}
+
+// RetireKey takes one key out of use. A signing key's successor signs at once.
+// A compromised key verifies nothing from now on: every token that it signed
+// is refused. It returns the keys of that realm.
+func (e *Engine) RetireKey(ctx context.Context, by Actor, id string, compromised bool) ([]KeyStatus, error) {
+	e.keyMaking.Lock()
+	defer e.keyMaking.Unlock()
+	i := slices.IndexFunc(e.Keys(), func(k KeyStatus) bool { return k.ID == id })
+	if i < 0 {
+		return nil, &Error{Code: NotFound, Reason: ReasonUnknownKey, Field: "key_id", Message: fmt.Sprintf("there is no key %q: see `gatehouse key list`", id)}
+	}
+	old := e.Keys()[i]
+	switch {
+	case old.State == KeyGone:
+		return nil, &Error{Code: Conflict, Reason: ReasonExists, Message: fmt.Sprintf("key %s verifies nothing any more, since %s", id, old.GoneAt.Format(time.RFC3339))}
+	case old.State == KeyRetired && !compromised:
+		return nil, &Error{Code: Conflict, Reason: ReasonExists, Message: fmt.Sprintf("key %s is retired already and verifies what it signed until %s; use --compromised to end that now", id, old.GoneAt.Format(time.RFC3339))}
+	}
+	action := "key.retire"
+	if compromised {
+		action = "key.compromised"
+	}
+	err := e.changeKeys(ctx, by, action, *e.policies.Load(), func(records []KeyRecord, now time.Time) []keyChange {
+		var changes []keyChange
+		if old.State == KeySigning {
+			changes = e.rotation(records, old.Realm, now)
+		} else {
+			r := records[slices.IndexFunc(records, func(r KeyRecord) bool { return r.ID == id })]
+			r.RetiredAt, r.GoneAt = now, now // it has signed nothing, or is to end now
+			changes = []keyChange{{save: &r}}
+			if old.State == KeyStandby {
+				changes = append(changes, keyChange{make: &old.Realm})
+			}
+		}
+		if compromised {
+			for _, c := range changes {
+				if c.save != nil && c.save.ID == id {
+					c.save.GoneAt, c.save.Compromised = now, true
+				}
+			}
+		}
+		return changes
+	})
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(e.Keys(), func(k KeyStatus) bool { return k.Realm != old.Realm }), nil
+}
+
+// rotation retires the signing key, lets the standing-by one sign and makes
+// another to stand by.
+func (e *Engine) rotation(records []KeyRecord, realm token.Realm, now time.Time) []keyChange {
+	var changes []keyChange
+	if old := signing(records, realm, now); old != nil {
+		r := *old
+		r.RetiredAt = now
+		if longest, permanent := e.longestLife(realm.Format); !permanent {
+			r.GoneAt = now.Add(longest + expiredKept)
+		}
+		changes = append(changes, keyChange{save: &r})
+	}
+	if next := standby(records, realm); next != nil {
+		r := *next
+		r.SignsFrom = now
+		changes = append(changes, keyChange{save: &r})
+	} else {
+		changes = append(changes, keyChange{make: &realm, signs: true})
+	}
+	return append(changes, keyChange{make: &realm})
+}
+
+// longestLife is the longest life that a token of this format may have been given.
+func (e *Engine) longestLife(format string) (life time.Duration, permanent bool) {
+	if p := (*e.policies.Load())[format]; p != nil {
+		life, permanent = max(p.Life, p.Longest), p.Permanent
+	}
+	for _, c := range e.state.all() {
+		if c.Dialect == format {
+			life = max(life, c.MaxTTL)
+		}
+	}
+	return life, permanent
+}
+
+func signing(records []KeyRecord, realm token.Realm, now time.Time) *KeyRecord {
+	var newest *KeyRecord
+	for i := range records {
+		if r := &records[i]; r.Realm == realm && r.state(now) == KeySigning && (newest == nil || r.SignsFrom.After(newest.SignsFrom)) {
+			newest = r
+		}
+	}
+	return newest
+}
+
+func standby(records []KeyRecord, realm token.Realm) *KeyRecord {
+	for i := range records {
+		if r := &records[i]; r.Realm == realm && r.RetiredAt.IsZero() && r.SignsFrom.IsZero() {
+			return r
+		}
+	}
+	return nil
+}
+
+// A keyChange saves a record or makes a new key.
+type keyChange struct {
+	save  *KeyRecord
+	make  *token.Realm
+	signs bool // what is made signs at once
+}
+
+// changeKeys reads the records, asks plan what to change, and saves all of it as
+// one act. Where another node took the same key number meanwhile it begins
+// again. The caller holds keyMaking.
+func (e *Engine) changeKeys(ctx context.Context, by Actor, action string, set map[string]*Policy, plan func([]KeyRecord, time.Time) []keyChange) error {
+	for range 5 {
+		records, err := e.store.Keys(ctx)
+		if err != nil {
+			return fmt.Errorf("reading the signing keys: %w", err)
+		}
+		now := e.clock.now().Truncate(time.Millisecond)
+		changes := plan(records, now)
+		if len(changes) == 0 {
+			return nil
+		}
+		saves, err := e.makeKeys(records, changes, set, now)
+		if err != nil {
+			return err
+		}
+		ids := make([]string, len(saves))
+		for i, r := range saves {
+			ids[i] = r.ID
+		}
+		act := Act{At: now, By: by, Action: action, Subject: strings.Join(ids, " ")}
+		err = e.store.SaveKeys(ctx, act, saves)
+		if err == nil {
+			e.settle(ctx)
+			return nil
+		} else if !errors.Is(err, ErrExists) {
+			return fmt.Errorf("saving the signing keys: %w", err)
+		}
+	}
+	return fmt.Errorf("%w: other nodes change the signing keys at the same time; try again", ErrStore)
+}
+
+// makeKeys generates the keys that changes ask for, side by side, and returns
+// all records to save.
+func (e *Engine) makeKeys(records []KeyRecord, changes []keyChange, set map[string]*Policy, now time.Time) ([]KeyRecord, error) {
+	next := map[string]int{}
+	for _, r := range records {
+		next[r.Realm.Format] = max(next[r.Realm.Format], r.Index+1)
+	}
+	saves := make([]KeyRecord, len(changes))
+	var group errgroup.Group
+	for i, c := range changes {
+		if c.save != nil {
+			saves[i] = *c.save
+			continue
+		}
+		realm := *c.make
+		saves[i] = KeyRecord{Index: next[realm.Format], Realm: realm, PublishedAt: now}
+		next[realm.Format]++
+		saves[i].ID = keyID(set[realm.Format], &saves[i])
+		if c.signs {
+			saves[i].SignsFrom = now
+		}
+		group.Go(func() error { return e.generate(&saves[i]) })
+	}
+	return saves, group.Wait()
+}
+
+func (e *Engine) generate(r *KeyRecord) error {
+	private, err := token.GenerateKey(r.Realm)
+	if err != nil {
+		return fmt.Errorf("making a signing key: %w", err)
+	}
+	der, err := token.MarshalPrivate(private)
+	if err != nil {
+		return fmt.Errorf("encoding a signing key: %w", err)
+	}
+	if r.Sealed, err = e.sealer.Seal(sealedKey+" "+r.ID, der); err != nil {
+		return fmt.Errorf("sealing a signing key: %w", err)
+	}
+	r.Public, err = token.MarshalPublic(private.Public())
+	return err
+}
+
+// keyID names a key: as its dialect wants it, or environment and ten random
+// characters.
+func keyID(p *Policy, r *KeyRecord) string {
+	if p != nil && p.KeyPrefix != "" {
+		return p.KeyPrefix + strconv.Itoa(r.Index)
+	}
+	var raw [7]byte
+	_, _ = rand.Read(raw[:])
+	return r.Realm.Environment + "-" + strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(raw[:]))[:10]
+}
+
+// Keys lists all signing keys, those gone too, by environment, format and index.
+func (e *Engine) Keys() []KeyStatus {
+	records := *e.keyRecords.Load()
+	now := e.clock.now()
+	out := make([]KeyStatus, 0, len(records))
+	for _, r := range records {
+		out = append(out, KeyStatus{
+			ID: r.ID, Index: r.Index, Realm: r.Realm, State: r.state(now), PublishedAt: r.PublishedAt,
+			SignsFrom: r.SignsFrom, RetiredAt: r.RetiredAt, GoneAt: r.GoneAt, Compromised: r.Compromised,
+		})
+	}
+	slices.SortFunc(out, func(a, b KeyStatus) int {
+		if a.Realm.Environment != b.Realm.Environment {
+			return strings.Compare(a.Realm.Environment, b.Realm.Environment)
+		}
+		if a.Realm.Format != b.Realm.Format {
+			return strings.Compare(a.Realm.Format, b.Realm.Format)
+		}
+		return a.Index - b.Index
+	})
+	return out
+}
+
+// JWKS is the key set of one environment, or of all for "", with its entity tag.
+func (e *Engine) JWKS(env Environment) (body []byte, etag string, err error) {
+	return e.ring.Load().JWKS(string(env), e.clock.now())
+}
