@@ -65,10 +65,6 @@ func TestNewRingRefuses(t *testing.T) {
 		change(&k)
 		return []*Key{&k}
 	}
-	small, err := rsa.GenerateKey(rand.Reader, 1024)
-	if err != nil {
-		small = &rsa.PrivateKey{PublicKey: rsa.PublicKey{N: new(big.Int).Lsh(big.NewInt(1), 1023), E: 65537}}
-	}
 	large := testKey(t, "APIKEY0").Public.(*rsa.PublicKey)
 	p384, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
 	if err != nil {
@@ -88,7 +84,8 @@ func TestNewRingRefuses(t *testing.T) {
 		"no public key":     with(func(k *Key) { k.Public = nil }),
 		"a short key":       with(func(k *Key) { k.Public = ed25519.PublicKey("short") }),
 		"a foreign private": with(func(k *Key) { k.Signer = testKey(t, "ed-live").Signer }),
-		"RSA 1024":          {{ID: "k", Realm: Realm{"live", "x", RS256}, Public: small.Public()}},
+		"RSA 1024":          {{ID: "k", Realm: Realm{"live", "x", RS256}, Public: &rsa.PublicKey{N: new(big.Int).Rsh(large.N, 1024), E: 65537}}},
+		"RSA of odd size":   {{ID: "k", Realm: Realm{"live", "x", RS256}, Public: &rsa.PublicKey{N: new(big.Int).Lsh(large.N, 1), E: 65537}}},
 		"RSA e=1":           {{ID: "k", Realm: Realm{"live", "x", RS256}, Public: &rsa.PublicKey{N: large.N, E: 1}}},
 		"RSA e=3":           {{ID: "k", Realm: Realm{"live", "x", RS256}, Public: &rsa.PublicKey{N: large.N, E: 3}}},
 		"RSA as ES256":      {{ID: "k", Realm: Realm{"live", "x", ES256}, Public: large}},
