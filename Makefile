@@ -1,0 +1,36 @@
+# What a newcomer needs: `make test` passes the tests, `make bench` measures,
+# `make soak` runs the long forms, `make build` makes the binary.
+
+GO ?= go
+BIN := bin/gatehouse
+LDFLAGS := -s -w
+
+.PHONY: build test soak bench fmt vet prerequisites fuzz race
+
+build: ## one static binary
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/gatehouse
+
+prerequisites: ## what the tests need beside Go, from Debian's packages
+	./test/prerequisites
+
+test: prerequisites vet ## everything, the short forms; 20 minutes at most on two cores
+	$(GO) test -timeout 15m ./...
+	$(GO) test -race -timeout 15m . ./token ./credential ./dialect ./sqlite ./httpd ./gate ./admin ./node
+	./test/fuzz 5s
+
+vet:
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$unformatted" ]; then echo "gofmt these: $$unformatted"; exit 1; fi
+	$(GO) vet ./...
+
+soak: prerequisites vet ## the long forms: exact bounds, many trials, long fuzzing
+	GATEHOUSE_SOAK=1 $(GO) test -timeout 120m ./...
+	./test/fuzz 10m
+
+bench: prerequisites ## the benchmarks of docs/benchmarks.md, beside their yardsticks
+	./test/bench
+
+fuzz:
+	./test/fuzz 1m
+
+fmt:
+	gofmt -w $$(git ls-files '*.go')
