@@ -1,0 +1,141 @@
+package httpd
+
+import (
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/gatehouse-auth/gatehouse"
+	"github.com/gatehouse-auth/gatehouse/secret"
+)
+
+// grantToken is the token endpoint (RFC 6749 §3.2) with the grants
+// client_credentials (§4.4) and refresh_token (§6).
+func (s *Server) grantToken(c *call) ([]byte, *gatehouse.Error) {
+	grant := c.form.get("grant_type")
+	switch grant {
+	case "client_credentials", "refresh_token":
+	case "":
+		return nil, &gatehouse.Error{Code: gatehouse.MissingParameter, Reason: gatehouse.ReasonMalformed, Field: "grant_type", Message: "grant_type is missing"}
+	default:
+		return nil, gatehouse.Refuse(gatehouse.UnsupportedGrantType, gatehouse.ReasonMalformed, "")
+	}
+	proof, refusal := c.clientProof()
+	if refusal != nil {
+		return nil, refusal
+	}
+	scopes, refusal := readScope(c.form.get("scope"))
+	if refusal != nil {
+		return nil, refusal
+	}
+	resources, refusal := readResources(c.form.all("resource"))
+	if refusal != nil {
+		return nil, refusal
+	}
+
+	var issued *gatehouse.Issued
+	var err error
+	if grant == "client_credentials" {
+		issued, err = s.engine.Issue(c.r.Context(), c.actor(), gatehouse.IssueRequest{Proof: proof, Scopes: scopes, Resources: resources})
+	} else {
+		tok := c.form.get("refresh_token")
+		if tok == "" {
+			return nil, &gatehouse.Error{Code: gatehouse.MissingParameter, Reason: gatehouse.ReasonMalformed, Field: "refresh_token", Message: "refresh_token is missing"}
+		}
+		issued, err = s.engine.Refresh(c.r.Context(), c.actor(), gatehouse.RefreshRequest{
+			Dialect: gatehouse.OAuth2, Token: secret.New(tok), Proof: &proof, Scopes: scopes, Resources: resources,
+		})
+	}
+	if err != nil {
+		return nil, gatehouse.AsError(err)
+	}
+	setLimit(c.Header(), issued.Limit)
+	return tokenAnswer(issued), nil
+}
+
+// tokenAnswer is the answer of RFC 6749 §5.1. The scope stands in every
+// answer, so that a client which asked for none knows what it got.
+func tokenAnswer(i *gatehouse.Issued) []byte {
+	access, refresh := i.Access.Reveal(), i.Refresh.Reveal()
+	b := make([]byte, 0, 160+len(access)+len(refresh))
+	b = appendMember(append(b, '{'), "access_token", access)
+	b = append(b, `,"token_type":"Bearer"`...)
+	if i.Life > 0 {
+		b = append(b, `,"expires_in":`...)
+		b = strconv.AppendInt(b, int64(i.Life/time.Second), 10)
+	}
+	b = appendMember(append(b, ','), "scope", strings.Join(i.Record.Scopes, " "))
+	if refresh != "" {
+		b = appendMember(append(b, ','), "refresh_token", refresh)
+	}
+	return append(b, "}\n"...)
+}
+
+// appendMember appends a member of a JSON object. Its name needs no escape.
+func appendMember(b []byte, name, value string) []byte {
+	return appendText(append(append(append(b, '"'), name...), `":`...), value)
+}
+
+func appendText(b []byte, s string) []byte {
+	b, _ = jsontext.AppendQuote(b, s) // what isn't UTF-8 is replaced
+	return b
+}
+
+// readScope splits a scope by the grammar of RFC 6749 §3.3: tokens separated
+// by single spaces. No scope is nil.
+func readScope(s string) ([]string, *gatehouse.Error) {
+	if s == "" {
+		return nil, nil
+	}
+	scopes := make([]string, 0, 1+strings.Count(s, " "))
+	for one := range strings.SplitSeq(s, " ") {
+		if !isScopeToken(one) {
+			return nil, &gatehouse.Error{Code: gatehouse.InvalidScope, Reason: gatehouse.ReasonMalformed, Field: "scope",
+				Message: "scope is not a list of scopes separated by single spaces"}
+		}
+		if !slices.Contains(scopes, one) {
+			if len(scopes) == maxScopes {
+				return nil, &gatehouse.Error{Code: gatehouse.InvalidScope, Reason: gatehouse.ReasonMalformed, Field: "scope", Message: "too many scopes"}
+			}
+			scopes = append(scopes, one)
+		}
+	}
+	return scopes, nil
+}
+
+// maxScopes bounds the scopes, and maxResources the resources, of a request.
+const (
+	maxScopes    = 256
+	maxResources = 8
+)
+
+func isScopeToken(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c <= ' ' || c > '~' || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// readResources checks resource indicators: absolute URIs without a fragment
+// (RFC 8707 §2).
+func readResources(all []string) ([]string, *gatehouse.Error) {
+	bad := func(message string) ([]string, *gatehouse.Error) {
+		return nil, &gatehouse.Error{Code: gatehouse.InvalidTarget, Reason: gatehouse.ReasonMalformed, Field: "resource", Message: message}
+	}
+	if len(all) > maxResources {
+		return bad("too many resources")
+	}
+	for _, r := range all {
+		u, err := url.Parse(r)
+		if err != nil || !u.IsAbs() || u.Host == "" && u.Opaque == "" || strings.Contains(r, "#") {
+			return bad("resource must be an absolute URI without a fragment")
+		}
+	}
+	return all, nil
+}

@@ -1,0 +1,200 @@
+// Package httpd is the public listener: standard OAuth 2.0 and the dialects on
+// one engine, and the gate's forward-auth beside them. A request takes two
+// hops: a handler here, the engine, the store.
+//
+// Every refusal is written in the words of the route that it happened on, be
+// it a wrong secret, a wrong method, plain HTTP or a panic. What the caller is
+// told depends on the refusal's code alone; the reason goes to the log, under
+// the request's id.
+package httpd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"runtime"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse"
+	"github.com/gatehouse-auth/gatehouse/dialect"
+	"github.com/gatehouse-auth/gatehouse/gate"
+	"github.com/gatehouse-auth/gatehouse/secret"
+)
+
+// Engine is what the public listener needs of *gatehouse.Engine.
+type Engine interface {
+	Issue(ctx context.Context, by gatehouse.Actor, r gatehouse.IssueRequest) (*gatehouse.Issued, error)
+	Refresh(ctx context.Context, by gatehouse.Actor, r gatehouse.RefreshRequest) (*gatehouse.Issued, error)
+	Exchange(ctx context.Context, by gatehouse.Actor, r gatehouse.ExchangeRequest) (*gatehouse.Issued, error)
+	ProveClient(ctx context.Context, by gatehouse.Actor, p gatehouse.ClientProof) (*gatehouse.Principal, error)
+	Validate(ctx context.Context, tok secret.Text, want gatehouse.Requirement) (*gatehouse.Claims, error)
+	Introspect(ctx context.Context, who *gatehouse.Principal, tok secret.Text) (*gatehouse.Introspection, error)
+	RevokeByClient(ctx context.Context, by gatehouse.Actor, who *gatehouse.Principal, tok secret.Text) error
+	DelinkByToken(ctx context.Context, by gatehouse.Actor, dialect string, tok, appSecret, userSecret secret.Text) error
+	JWKS(env gatehouse.Environment) (body []byte, etag string, err error)
+	Client(id gatehouse.ClientID) (*gatehouse.Client, bool)
+	Issuer(env gatehouse.Environment) string
+	Now() time.Time
+}
+
+// Config is what a Server is made of.
+type Config struct {
+	Engine   Engine
+	Dialects []*dialect.Dialect
+
+	// TrustedProxies are the direct peers whose X-Forwarded-Proto and
+	// X-Forwarded-For are believed. Nobody else's are.
+	TrustedProxies []netip.Prefix
+	// Dev takes every plain HTTP request over loopback for a local one, even
+	// when a proxy's headers are on it.
+	Dev bool
+
+	Logger  *slog.Logger // nil: none
+	Metrics *Metrics     // nil: none
+}
+
+// A Server answers the public listener's requests. It is safe for concurrent
+// use.
+type Server struct {
+	engine  Engine
+	dev     bool
+	proxies []netip.Prefix
+	log     *slog.Logger
+	metrics *Metrics
+
+	own      map[string]*route // by exact path; fixed
+	unknown  *route
+	dialects atomic.Pointer[dialectSet]
+	setting  sync.Mutex // held while dialects changes
+}
+
+// New makes a Server. Errors name dialects whose routes conflict.
+func New(cfg Config) (*Server, error) {
+	s := &Server{
+		engine: cfg.Engine, dev: cfg.Dev, proxies: cfg.TrustedProxies,
+		log: cfg.Logger, metrics: cfg.Metrics, own: map[string]*route{},
+	}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	s.unknown = s.route("unknown", serveUnknown, refuseStandard)
+	s.addOAuth()
+	s.addMetadata()
+	s.addGate()
+	if err := s.SetDialects(cfg.Dialects); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// A route is where requests of one kind go.
+type route struct {
+	label  string // in the log and the metrics; never the caller's own text
+	serve  func(*call)
+	refuse func(*call, *gatehouse.Error) // answers in the route's words
+	meter  *routeMeter
+}
+
+func (s *Server) route(label string, serve func(*call), refuse func(*call, *gatehouse.Error)) *route {
+	return &route{label: label, serve: serve, refuse: refuse, meter: s.metrics.route(label)}
+}
+
+// ServeHTTP answers one request.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	c := newCall(s, w, r)
+	c.route = s.find(r)
+	defer s.finish(c)
+	if !s.secure(c) {
+		c.route.refuse(c, gatehouse.Refuse(gatehouse.InsecureTransport, gatehouse.ReasonPlainHTTP, "HTTPS is required"))
+		return
+	}
+	c.route.serve(c)
+}
+
+// find never cleans or redirects: a path is one of ours as it stands, or none.
+func (s *Server) find(r *http.Request) *route {
+	if rt := s.own[r.URL.Path]; rt != nil && r.URL.RawPath == "" {
+		return rt
+	}
+	if rt := s.dialects.Load().find(r); rt != nil {
+		return rt
+	}
+	return s.unknown
+}
+
+// finish turns a panic into the route's own server_error, and tells the log
+// and the metrics.
+func (s *Server) finish(c *call) {
+	if p := recover(); p != nil {
+		if p == http.ErrAbortHandler {
+			panic(p)
+		}
+		s.log.Error("panic", "request_id", c.id, "route", c.route.label, "panic", panicText(p), "stack", string(debug.Stack()))
+		if c.status != 0 {
+			panic(http.ErrAbortHandler) // an answer is under way: break it off
+		}
+		c.route.refuse(c, gatehouse.Refuse(gatehouse.ServerError, gatehouse.ReasonInternal, ""))
+	}
+	took := time.Since(c.began)
+	c.route.meter.count(c.status, c.refusal, took)
+	s.logCall(c, took)
+	c.free()
+}
+
+// panicText says what a panic was, without printing values of the program's
+// own, which may hold a credential.
+func panicText(p any) string {
+	if e, ok := p.(runtime.Error); ok {
+		return e.Error()
+	}
+	return fmt.Sprintf("a %T", p)
+}
+
+// logCall writes one line: refusals at info, failures of ours at error, the
+// rest at debug. Never a query, a path of the caller's, a header or a body.
+func (s *Server) logCall(c *call, took time.Duration) {
+	level, message := slog.LevelDebug, "answered"
+	if c.refusal != nil {
+		level, message = slog.LevelInfo, "refused"
+		if c.status >= http.StatusInternalServerError {
+			level, message = slog.LevelError, "failed"
+		}
+	}
+	ctx := c.r.Context()
+	if !s.log.Enabled(ctx, level) {
+		return
+	}
+	attrs := make([]slog.Attr, 0, 10)
+	attrs = append(attrs, slog.String("request_id", c.id), slog.String("route", c.route.label),
+		slog.Int("status", c.status), slog.Duration("took", took), slog.String("addr", c.addr.String()))
+	if e := c.refusal; e != nil {
+		attrs = append(attrs, slog.String("code", string(e.Code)), slog.String("reason", string(e.Reason)))
+		if e.Client != "" {
+			attrs = append(attrs, slog.String("client", string(e.Client)))
+		}
+		if !e.Token.IsZero() {
+			attrs = append(attrs, slog.String("token_id", e.Token.String()))
+		}
+		if e.Err != nil && !errors.Is(e.Err, context.Canceled) {
+			attrs = append(attrs, slog.String("err", e.Err.Error()))
+		}
+	}
+	s.log.LogAttrs(ctx, level, message, attrs...)
+}
+
+func (s *Server) addGate() {
+	verify := gate.NewVerify(s.engine, func(name string) *dialect.Dialect { return s.dialects.Load().byName[name] }, s.engine.Now)
+	s.own["/gate/verify"] = s.route("gate.verify",
+		func(c *call) { c.refusal = verify.Answer(c, c.r) },
+		func(c *call, e *gatehouse.Error) { c.refusal = e; verify.Refuse(c, c.r, e) })
+}
+
+func serveUnknown(c *call) {
+	refuseStandard(c, gatehouse.Refuse(gatehouse.NotFound, gatehouse.ReasonMalformed, ""))
+}
