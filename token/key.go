@@ -9,6 +9,8 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"fmt"
+	"io"
+	"log/slog"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -56,13 +58,19 @@ type Key struct {
 	Realm  Realm
 	Index  int // counts the keys of one format, for dialects that name keys by number
 	Public crypto.PublicKey
-	Signer crypto.Signer // nil where the private half is not at hand
+	Signer crypto.Signer `json:"-"` // nil where the private half is not at hand
 
 	PublishedAt time.Time // shown in the key set from here on
 	SignsFrom   time.Time
 	RetiredAt   time.Time // signs no more
 	GoneAt      time.Time // verifies no more, and leaves the key set
 }
+
+// Format and LogValue print the key's id in place of the key, so that its private
+// half never comes into a log or a message.
+
+func (k Key) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, k.ID) }
+func (k Key) LogValue() slog.Value       { return slog.StringValue(k.ID) }
 
 // Signs reports whether k signs new tokens at now.
 func (k *Key) Signs(now time.Time) bool {

@@ -1,13 +1,17 @@
 package token
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"log/slog"
 	"math/big"
 	"strings"
 	"testing"
@@ -54,6 +58,47 @@ func TestKeysSurviveMarshalling(t *testing.T) {
 	for _, alg := range []Algorithm{"", "none", "HS256", "eddsa", "PS256"} {
 		if _, err := GenerateKey(Realm{"live", "oauth2", alg}); !errors.Is(err, ErrKey) || alg.Valid() {
 			t.Errorf("algorithm %q: %v", alg, err)
+		}
+	}
+}
+
+func TestPrivateKeysNeverPrint(t *testing.T) {
+	for id, k := range testKeys() {
+		var private [][]byte
+		switch signer := k.Signer.(type) {
+		case ed25519.PrivateKey:
+			private = append(private, signer.Seed())
+		case *ecdsa.PrivateKey:
+			d, err := signer.Bytes()
+			if err != nil {
+				t.Fatal(err)
+			}
+			private = append(private, d)
+		case *rsa.PrivateKey:
+			private = append(private, signer.D.Bytes(), signer.Primes[0].Bytes(), signer.Primes[1].Bytes())
+		}
+		var out bytes.Buffer
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d"} {
+			fmt.Fprintf(&out, verb+verb+verb+verb+"\n", k, *k, struct{ K *Key }{k}, []Key{*k})
+		}
+		for _, handler := range []slog.Handler{slog.NewTextHandler(&out, nil), slog.NewJSONHandler(&out, nil)} {
+			slog.New(handler).Info("m", "key", k, "value", *k, "nested", struct{ K *Key }{k})
+		}
+		document, err := json.Marshal(k)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out.Write(document)
+		for _, secret := range private {
+			decimal := strings.Trim(fmt.Sprint(secret), "[]")
+			for _, form := range []string{
+				string(secret), decimal, fmt.Sprintf("%x", secret), fmt.Sprintf("%X", secret),
+				new(big.Int).SetBytes(secret).String(), base64.StdEncoding.EncodeToString(secret)[:40],
+			} {
+				if strings.Contains(out.String(), form) {
+					t.Errorf("%s: output holds the private key", id)
+				}
+			}
 		}
 	}
 }
