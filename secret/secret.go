@@ -22,14 +22,19 @@ func New(s string) Text { return Text{value: s} }
 
 // Reveal returns the credential itself. Call it only where the credential is
 // used: hashed, compared, signed over, or written into the answer it is for.
-func (t Text) Reveal() string { return t.value }
+func (t Text) Reveal() string {
+	if t.value == nil {
+		return ""
+	}
+	return *t.value
+}
 
 // IsZero reports whether no credential was given.
-func (t Text) IsZero() bool { return t.value == "" }
+func (t Text) IsZero() bool { return t.value == nil }
 
 // Equal compares in time that depends on the lengths only.
 func (t Text) Equal(u Text) bool {
-	return subtle.ConstantTimeCompare([]byte(t.value), []byte(u.value)) == 1
+	return subtle.ConstantTimeCompare([]byte(t.Reveal()), []byte(u.Reveal())) == 1
 }
 
 // String, Format, GoString, LogValue, MarshalText and MarshalJSON are the

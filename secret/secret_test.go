@@ -23,7 +23,9 @@ func TestTextNeverPrints(t *testing.T) {
 		Many   []secret.Text
 		ByName map[string]secret.Text
 		Ptr    *secret.Text
-	}{"n", s, []secret.Text{s}, map[string]secret.Text{"k": s}, &s}
+		hidden secret.Text
+		deeper struct{ hidden secret.Text }
+	}{"n", s, []secret.Text{s}, map[string]secret.Text{"k": s}, &s, s, struct{ hidden secret.Text }{s}}
 
 	var out bytes.Buffer
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d"} {
