@@ -13,12 +13,25 @@ import (
 
 const redacted = "[redacted]"
 
-// Text is a credential: a token, a client secret, an access code. The zero
+// A Text is a credential: a token, a client secret, an access code. The zero
 // value is "none given". A Text is immutable and safe for concurrent use.
-type Text struct{ value string }
+// Compare with Equal; == does not compile.
+//
+// It holds a pointer because fmt doesn't ask unexported fields how they want to
+// be printed: it walks into them, but of a pointer at depth it shows only where
+// it points.
+type Text struct {
+	_     [0]func()
+	value *string
+}
 
 // New wraps s.
-func New(s string) Text { return Text{value: s} }
+func New(s string) Text {
+	if s == "" {
+		return Text{}
+	}
+	return Text{value: &s}
+}
 
 // Reveal returns the credential itself. Call it only where the credential is
 // used: hashed, compared, signed over, or written into the answer it is for.
