@@ -1,0 +1,63 @@
+// openid-client, set up from the metadata alone.
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import * as openid from 'openid-client';
+import { demo, gatehouse, issuer } from './server.mjs';
+
+const discover = (who, environment, authentication) =>
+  openid.discovery(new URL(issuer(environment)), who.id, who.secret, authentication, {
+    algorithm: 'oauth2',
+    execute: [openid.allowInsecureRequests], // the server is on loopback
+  });
+
+for (const environment of ['live', 'sandbox']) {
+  for (const authentication of [openid.ClientSecretBasic, openid.ClientSecretPost]) {
+    test(`${environment}: ${authentication.name}: token, introspection, revocation`, async () => {
+      const who = demo('oauth2', environment);
+      const config = await discover(who, environment, authentication(who.secret));
+      assert.equal(config.serverMetadata().issuer, issuer(environment));
+
+      const token = await openid.clientCredentialsGrant(config, { scope: 'write' });
+      assert.equal(token.token_type, 'bearer');
+      assert.equal(token.scope, 'write');
+      assert.ok(token.expiresIn() > 0);
+      assert.equal(token.refresh_token, undefined, 'not for a client that may not refresh');
+
+      const seen = await openid.tokenIntrospection(config, token.access_token);
+      assert.equal(seen.active, true);
+      assert.equal(seen.client_id, who.id);
+
+      await openid.tokenRevocation(config, token.access_token);
+      assert.deepEqual(await openid.tokenIntrospection(config, token.access_token), { active: false });
+    });
+  }
+}
+
+test('refresh: rotates, narrows the scope, never widens it, ends with the revoked grant', async () => {
+  const created = gatehouse('client', 'create', '--name', 'openid-client refresh', '--dialect', 'oauth2',
+    '--scope', 'read', '--scope', 'write', '--environment', 'live', '--refresh');
+  const who = { id: created.secrets[0].client_id, secret: created.secrets[0].client_secret };
+  const config = await discover(who, 'live', openid.ClientSecretBasic(who.secret));
+
+  const first = await openid.clientCredentialsGrant(config, { scope: 'read write' });
+  const second = await openid.refreshTokenGrant(config, first.refresh_token, { scope: 'read' });
+  assert.equal(second.scope, 'read');
+  assert.notEqual(second.refresh_token, first.refresh_token);
+
+  await assert.rejects(openid.refreshTokenGrant(config, second.refresh_token, { scope: 'read admin' }), { error: 'invalid_scope' });
+  const third = await openid.refreshTokenGrant(config, second.refresh_token);
+
+  await openid.tokenRevocation(config, third.refresh_token, { token_type_hint: 'refresh_token' });
+  await assert.rejects(openid.refreshTokenGrant(config, third.refresh_token), { error: 'invalid_grant' });
+  assert.deepEqual(await openid.tokenIntrospection(config, third.access_token), { active: false });
+});
+
+test('a refused secret is an error that the library understands', async () => {
+  const who = { ...demo('oauth2'), secret: 'wrong' };
+  const config = await discover(who, 'live', openid.ClientSecretPost(who.secret));
+  await assert.rejects(openid.clientCredentialsGrant(config), (err) => {
+    assert.ok(err instanceof openid.WWWAuthenticateChallengeError, String(err));
+    assert.equal(err.status, 401);
+    return true;
+  });
+});

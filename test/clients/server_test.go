@@ -1,0 +1,129 @@
+package clients_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/go-json-experiment/json"
+)
+
+// A server is the real binary, running `gatehouse dev` on free ports of
+// loopback with a directory of its own.
+type server struct {
+	binary string
+	data   string
+	line   string // what dev --json printed
+	url    string
+	demo   []demoClient
+}
+
+type demoClient struct {
+	Dialect      string   `json:"dialect"`
+	Environment  string   `json:"environment"`
+	ClientID     string   `json:"client_id"`
+	ClientSecret string   `json:"client_secret"`
+	Scopes       []string `json:"scopes"`
+}
+
+// running serves all tests: clients of one server share it in real life, too.
+var running *server
+
+func TestMain(m *testing.M) {
+	code, err := serveAndRun(m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "clients:", err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func serveAndRun(m *testing.M) (code int, err error) {
+	dir, err := os.MkdirTemp("", "gatehouse-clients-")
+	if err != nil {
+		return 1, err
+	}
+	defer os.RemoveAll(dir)
+	s := &server{binary: filepath.Join(dir, "gatehouse"), data: filepath.Join(dir, "data")}
+	build := exec.Command("go", "build", "-o", s.binary, "../../cmd/gatehouse")
+	build.Stdout, build.Stderr = os.Stderr, os.Stderr
+	if err := build.Run(); err != nil {
+		return 1, fmt.Errorf("building the server: %w", err)
+	}
+	stop, err := s.start()
+	if err != nil {
+		return 1, err
+	}
+	defer func() { err = errors.Join(err, stop()) }()
+	running = s
+	return m.Run(), nil
+}
+
+// start returns once the server has said what it listens on. stop ends it and
+// fails where it doesn't end well.
+func (s *server) start() (stop func() error, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
+	cmd := exec.CommandContext(ctx, s.binary, "dev", "--json", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--data", s.data)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		cancel()
+		return nil, fmt.Errorf("starting the server: %w", err)
+	}
+	stop = func() error {
+		defer cancel()
+		if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+			return fmt.Errorf("stopping the server: %w", err)
+		}
+		return cmd.Wait()
+	}
+	if s.line, err = bufio.NewReader(out).ReadString('\n'); err != nil {
+		return nil, errors.Join(fmt.Errorf("reading what dev prints: %w", err), stop())
+	}
+	go io.Copy(io.Discard, out) //nolint:errcheck // until the server ends
+	var said struct {
+		URL     string       `json:"url"`
+		Clients []demoClient `json:"clients"`
+	}
+	if err := json.Unmarshal([]byte(s.line), &said); err != nil {
+		return nil, errors.Join(fmt.Errorf("dev --json printed no JSON: %w", err), stop())
+	}
+	s.url, s.demo = said.URL, said.Clients
+	return stop, nil
+}
+
+func (s *server) client(t *testing.T, dialect, environment string) demoClient {
+	t.Helper()
+	for _, c := range s.demo {
+		if c.Dialect == dialect && c.Environment == environment {
+			return c
+		}
+	}
+	t.Fatalf("dev lists no %s client for %s", dialect, environment)
+	return demoClient{}
+}
+
+// admin runs an administrative command and reads its JSON document into into.
+func (s *server) admin(t *testing.T, into any, args ...string) {
+	t.Helper()
+	cmd := exec.Command(s.binary, append(args, "--json", "--data", s.data)...)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("gatehouse %v: %v", args, err)
+	}
+	if err := json.Unmarshal(out, into); err != nil {
+		t.Fatalf("gatehouse %v printed no JSON: %v", args, err)
+	}
+}
