@@ -47,3 +47,14 @@ func nodeRaw(n *node) raw {
 	}
 	return raw{kind: rawNull}
 }
+
+// json spells a literal as JSON.
+func (r raw) json() []byte {
+	switch r.kind {
+	case rawText:
+		return appendQuoted(nil, r.text)
+	case rawNull:
+		return []byte("null")
+	}
+	return []byte(r.text)
+}

@@ -29,8 +29,8 @@ type holeUse struct {
 	*holeInfo
 	codec      *codec
 	optional   bool
-	hasDefault bool
-	fallback   string // the default, as it goes on the wire
+	hasDefault bool   // always written as fallback, read as anything
+	fallback   string // as it goes on the wire
 	// blank is for owner.NAME and extra.NAME on the server: a client that
 	// lacks the value still gets the member, with fallback in it, because
 	// readers count on the member.
@@ -430,13 +430,12 @@ func (e *holeError) Unwrap() error { return e.err }
 
 func (use *holeUse) write(v Values) (raw, error) {
 	value := v.get(use.name)
-	if value == nil {
-		switch {
-		case use.hasDefault, use.blank && !use.optional:
-			return raw{kind: use.rawKind(), text: use.fallback}, nil
-		case use.optional:
-			return raw{}, nil
-		}
+	switch {
+	case use.hasDefault, value == nil && use.blank && !use.optional:
+		return raw{kind: use.rawKind(), text: use.fallback}, nil
+	case value == nil && use.optional:
+		return raw{}, nil
+	case value == nil:
 		return raw{}, atHole(use, errUnset)
 	}
 	if s, ok := value.(secret.Text); ok {

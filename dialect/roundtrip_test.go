@@ -68,7 +68,7 @@ func drawValues(t *rapid.T, m *message) (given, want Values) {
 		}
 	}
 	for _, use := range m.uses() {
-		if use.name == Anything || (use.optional || use.hasDefault) && rapid.Bool().Draw(t, "leave out "+string(use.name)) {
+		if use.name == Anything || use.optional && rapid.Bool().Draw(t, "leave out "+string(use.name)) {
 			continue
 		}
 		value, kept := drawValue(t, use, inHeaders[use.name])
@@ -119,8 +119,8 @@ func drawValue(t *rapid.T, use *holeUse, header bool) (value, kept any) {
 	return nil, nil
 }
 
-// equalValues compares what was read with what was meant; a hole with a
-// default may be there though nothing was given.
+// equalValues compares what was read with what was meant. A hole that is
+// written as the file says, whatever it is given, takes no part.
 func equalValues(m *message, want, got Values) string {
 	plain := func(v Values) map[Hole]any {
 		out := map[Hole]any{}
@@ -132,7 +132,7 @@ func equalValues(m *message, want, got Values) string {
 			}
 		}
 		for _, use := range m.uses() {
-			if use.hasDefault && !want.Has(use.name) {
+			if use.hasDefault {
 				delete(out, use.name)
 			}
 		}
