@@ -1,0 +1,98 @@
+package sqlite
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/gatehouse-auth/gatehouse"
+)
+
+// groupLimit bounds a commit group, and so how long its first caller waits for
+// the others.
+const groupLimit = 256
+
+// A write is what a caller wants done. do runs on the writer's goroutine,
+// inside the group's transaction; an error that is a refusal must leave
+// everything as it was.
+type write struct {
+	do    func(*writer) error
+	taken atomic.Bool // by the writer, or back by a caller that won't wait
+	done  chan error
+}
+
+// A queue holds the writes that wait for the next group.
+type queue struct {
+	mu      sync.Mutex
+	waiting []*write
+	closed  bool
+	wake    chan struct{}
+}
+
+func newQueue() *queue { return &queue{wake: make(chan struct{}, 1)} }
+
+// write has do run in the next commit group and returns its answer. Where ctx
+// ends first, a write that no group has taken yet is not done; of one that is
+// under way the outcome is unknown, and do may still run: what it sets is the
+// caller's only where write returns nil.
+func (q *queue) write(ctx context.Context, do func(*writer) error) error {
+	w := &write{do: do, done: make(chan error, 1)}
+	q.mu.Lock()
+	if q.closed {
+		q.mu.Unlock()
+		return errClosed
+	}
+	q.waiting = append(q.waiting, w)
+	q.mu.Unlock()
+	q.nudge()
+	select {
+	case err := <-w.done:
+		return err
+	case <-ctx.Done():
+	}
+	if w.taken.CompareAndSwap(false, true) {
+		return fmt.Errorf("%w: %w", gatehouse.ErrStore, context.Cause(ctx))
+	}
+	return fmt.Errorf("%w: %w", gatehouse.ErrUnknownOutcome, context.Cause(ctx))
+}
+
+func (q *queue) nudge() {
+	select {
+	case q.wake <- struct{}{}:
+	default:
+	}
+}
+
+// take waits for writes and returns up to groupLimit of them, or none when the
+// queue is closed and empty.
+func (q *queue) take(group []*write) []*write {
+	for {
+		q.mu.Lock()
+		n := min(len(q.waiting), groupLimit)
+		for _, w := range q.waiting[:n] {
+			if w.taken.CompareAndSwap(false, true) {
+				group = append(group, w)
+			}
+		}
+		rest := copy(q.waiting, q.waiting[n:])
+		clear(q.waiting[rest:])
+		q.waiting = q.waiting[:rest]
+		closed := q.closed && rest == 0
+		q.mu.Unlock()
+		if len(group) > 0 || closed {
+			return group
+		}
+		if rest == 0 {
+			<-q.wake
+		}
+	}
+}
+
+// close lets the writer end once it has done what waits.
+func (q *queue) close() {
+	q.mu.Lock()
+	q.closed = true
+	q.mu.Unlock()
+	q.nudge()
+}

@@ -1,0 +1,275 @@
+package sqlite
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"time"
+
+	"zombiezen.com/go/sqlite"
+
+	"github.com/gatehouse-auth/gatehouse"
+)
+
+// A writer is the one goroutine that changes the database, and what it
+// remembers of it. After a group that was rolled back it reads all of that
+// again.
+type writer struct {
+	store *Store
+	conn  *conn
+	limit int64 // rows of a partition
+
+	parts   []*partition
+	open    map[int64]*partition // by bucket: where new rows go
+	clients map[gatehouse.ClientID]*clientState
+
+	newest     time.Time
+	epoch      time.Time
+	eventSeq   int64
+	eventHead  [32]byte
+	journalSeq int64
+
+	// What the current group has done so far.
+	began    bool
+	touched  []*partition
+	ddl      bool
+	entries  bool
+	wrote bool
+}
+
+// refusals are the errors by which a write says that it changed nothing.
+var refusals = []error{
+	gatehouse.ErrNotFound, gatehouse.ErrExists, gatehouse.ErrConflict, gatehouse.ErrClientState,
+	gatehouse.ErrSecretRetired, gatehouse.ErrCutoff, gatehouse.ErrRevoked,
+}
+
+func isRefusal(err error) bool {
+	var spent *gatehouse.SpentError
+	return errors.As(err, &spent) || slices.ContainsFunc(refusals, func(r error) bool { return errors.Is(err, r) })
+}
+
+// run commits groups until the queue is closed and empty, or the disk can't be
+// trusted any more.
+func (w *writer) run() {
+	var group []*write
+	last := 0
+	for {
+		w.gather(last)
+		group = w.store.queue.take(group[:0])
+		if len(group) == 0 {
+			return
+		}
+		last = len(group)
+		w.commitGroup(group)
+		clear(group)
+	}
+}
+
+// gather lets the callers that the last group answered come back with their
+// next writes, so that they share a commit again instead of splitting into a
+// small group and the rest. It gives way to runnable goroutines and never
+// sleeps: whoever is alone waits for nobody.
+func (w *writer) gather(last int) {
+	q := w.store.queue
+	for range last / 2 {
+		q.mu.Lock()
+		n := len(q.waiting)
+		q.mu.Unlock()
+		if n == 0 || n >= last {
+			return
+		}
+		runtime.Gosched()
+	}
+}
+
+// commitGroup runs the writes in one transaction, commits it once and answers
+// each. Refusals are answered after the commit too: what refused them may have
+// been an earlier write of the group.
+func (w *writer) commitGroup(group []*write) {
+	answers := make([]error, len(group))
+	if err := w.transact(group, answers); err != nil {
+		for i := range answers {
+			answers[i] = err
+		}
+	}
+	for i, one := range group {
+		one.done <- answers[i]
+	}
+	w.store.checkpoints.committed(w.conn, len(group))
+}
+
+// transact returns an error when the whole group failed. Its writes were not
+// done then, unless the error is ErrUnknownOutcome.
+func (w *writer) transact(group []*write, answers []error) error {
+	if err := w.store.failure(); err != nil {
+		return err
+	}
+	if err := w.begin(); err != nil {
+		return w.rollback(err)
+	}
+	for i, one := range group {
+		err := one.do(w)
+		if err != nil && !isRefusal(err) {
+			return w.rollback(err)
+		}
+		answers[i] = err
+	}
+	if !w.changed() {
+		return w.end("ROLLBACK")
+	}
+	if err := w.seal(); err != nil {
+		return w.rollback(err)
+	}
+	return w.commit()
+}
+
+func (w *writer) begin() error {
+	if w.parts == nil {
+		if err := w.load(); err != nil {
+			return err
+		}
+	}
+	w.touched, w.ddl, w.entries, w.wrote = w.touched[:0], false, false, false
+	return w.conn.run("BEGIN IMMEDIATE")
+}
+
+func (w *writer) changed() bool { return w.wrote || w.ddl || len(w.touched) > 0 }
+
+func (w *writer) end(how string) error {
+	if err := w.conn.run(how); err != nil {
+		return w.rollback(err)
+	}
+	return nil
+}
+
+// seal writes the link of each partition that the group touched, and where the
+// chains end now.
+func (w *writer) seal() error {
+	for _, p := range w.touched {
+		if err := w.sealPartition(p); err != nil {
+			return err
+		}
+	}
+	return w.conn.run("UPDATE meta SET newest = ?, epoch = ?, event_seq = ?, event_head = ?",
+		w.newest, w.epoch, w.eventSeq, w.eventHead[:])
+}
+
+func (w *writer) sealPartition(p *partition) error {
+	slices.SortFunc(p.newRows, func(a, b gatehouse.TokenRecord) int { return bytes.Compare(a.ID[:], b.ID[:]) })
+	slices.SortFunc(p.newMarks, compareMarks)
+	p.head = gatehouse.ChainTokens(p.head, p.newRows, p.newMarks)
+	p.groups++
+	p.rows += int64(len(p.newRows))
+	p.marks += int64(len(p.newMarks))
+	clear(p.newRows)
+	p.newRows, p.newMarks = p.newRows[:0], p.newMarks[:0]
+	if err := w.conn.run(p.on("INSERT INTO links_%d (grp, hash) VALUES (?, ?)"), p.groups, p.head[:]); err != nil {
+		return err
+	}
+	p.publish()
+	return w.conn.run("UPDATE partitions SET rows = ?, marks = ?, groups = ?, head = ?, last_expiry = ? WHERE id = ?",
+		p.rows, p.marks, p.groups, p.head[:], seconds(p.lastExpiry), p.id)
+}
+
+// compareMarks orders marks as the chain has them: by token, spent first.
+func compareMarks(a, b gatehouse.Mark) int {
+	if c := bytes.Compare(a.Token[:], b.Token[:]); c != 0 {
+		return c
+	}
+	switch {
+	case a.Revoked == b.Revoked:
+		return 0
+	case b.Revoked:
+		return -1
+	}
+	return 1
+}
+
+// commit makes the group durable and shows it to readers. Where tables came or
+// went, readers must not begin between the commit and the new catalogue.
+func (w *writer) commit() error {
+	if w.ddl {
+		w.store.catalogue.Lock()
+		defer w.store.catalogue.Unlock()
+	}
+	if err := w.conn.run("COMMIT"); err != nil {
+		return w.commitFailed(err)
+	}
+	if w.ddl {
+		parts := slices.Clone(w.parts)
+		w.store.parts.Store(&parts)
+	}
+	if w.entries {
+		select {
+		case w.store.wake <- struct{}{}:
+		default:
+		}
+	}
+	return nil
+}
+
+// commitFailed tells a full disk, where SQLite has written no whole commit and
+// the group is undone, from every other failure of a commit. After a failed
+// fsync the kernel may have dropped what it could not write, so a second try
+// that succeeds would prove nothing: the process must end and recover.
+func (w *writer) commitFailed(err error) error {
+	if sqlite.ErrCode(err).ToPrimary() == sqlite.ResultFull {
+		return w.rollback(err)
+	}
+	w.store.fail(fmt.Errorf("commit: %w", err))
+	_ = w.rollback(err)
+	return fmt.Errorf("%w: %w", gatehouse.ErrUnknownOutcome, err)
+}
+
+// rollback undoes the group and forgets what the writer remembered.
+func (w *writer) rollback(cause error) error {
+	w.parts = nil
+	if !w.conn.AutocommitEnabled() {
+		if err := w.conn.run("ROLLBACK"); err != nil {
+			w.store.fail(fmt.Errorf("rollback: %w", err))
+		}
+	}
+	switch sqlite.ErrCode(cause).ToPrimary() {
+	case sqlite.ResultIOErr, sqlite.ResultCorrupt, sqlite.ResultNotADB:
+		w.store.fail(cause)
+	}
+	return fmt.Errorf("%w: %w", gatehouse.ErrStore, cause)
+}
+
+// load reads what the writer remembers.
+func (w *writer) load() error {
+	parts, err := loadPartitions(w.conn)
+	if err != nil {
+		return err
+	}
+	if err := w.loadMeta(); err != nil {
+		return err
+	}
+	w.clients = map[gatehouse.ClientID]*clientState{}
+	w.open = map[int64]*partition{}
+	for _, p := range parts {
+		if p.rows < w.limit {
+			w.open[p.bucket] = p
+		}
+	}
+	if parts == nil {
+		parts = []*partition{}
+	}
+	w.parts = parts
+	shared := slices.Clone(parts)
+	w.store.parts.Store(&shared)
+	return nil
+}
+
+func (w *writer) loadMeta() error {
+	return w.conn.rows(`SELECT newest, epoch, event_seq, event_head, max(journal_floor, (SELECT coalesce(max(seq), 0) FROM journal)) FROM meta`,
+		func(st *sqlite.Stmt) error {
+			w.newest, w.epoch = columnTime(st, 0), columnTime(st, 1)
+			w.eventSeq = st.ColumnInt64(2)
+			st.ColumnBytes(3, w.eventHead[:])
+			w.journalSeq = st.ColumnInt64(4)
+			return nil
+		})
+}
