@@ -21,7 +21,6 @@ for (const environment of ['live', 'sandbox']) {
       assert.equal(token.token_type, 'bearer');
       assert.equal(token.scope, 'write');
       assert.ok(token.expiresIn() > 0);
-      assert.equal(token.refresh_token, undefined, 'not for a client that may not refresh');
 
       const seen = await openid.tokenIntrospection(config, token.access_token);
       assert.equal(seen.active, true);
@@ -32,6 +31,15 @@ for (const environment of ['live', 'sandbox']) {
     });
   }
 }
+
+test('a client that may not refresh gets no refresh token', async () => {
+  const created = gatehouse('client', 'create', '--name', 'openid-client plain', '--dialect', 'oauth2', '--scope', 'read', '--environment', 'live');
+  const who = { id: created.secrets[0].client_id, secret: created.secrets[0].client_secret };
+  const config = await discover(who, 'live', openid.ClientSecretBasic(who.secret));
+  const token = await openid.clientCredentialsGrant(config);
+  assert.equal(token.refresh_token, undefined);
+  await assert.rejects(openid.refreshTokenGrant(config, token.access_token), { error: /^(invalid_grant|unauthorized_client)$/ });
+});
 
 test('refresh: rotates, narrows the scope, never widens it, ends with the revoked grant', async () => {
   const created = gatehouse('client', 'create', '--name', 'openid-client refresh', '--dialect', 'oauth2',
