@@ -1,0 +1,155 @@
+package admin
+
+import (
+	"fmt"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse"
+	"github.com/gatehouse-auth/gatehouse/dialect"
+	"github.com/gatehouse-auth/gatehouse/token"
+)
+
+func stack() string { return string(debug.Stack()) }
+
+// dialect returns the dialect in use under this name, nil for none: standard
+// OAuth 2.0 is none.
+func (s *server) dialect(name string) *dialect.Dialect {
+	for _, d := range s.dialects() {
+		if d.Name == name {
+			return d
+		}
+	}
+	return nil
+}
+
+// client finds a client by an id as we print it, which is as it goes on the
+// wire, or by the id itself.
+func (s *server) client(id string) (*gatehouse.Client, error) {
+	if c, ok := s.engine.Client(gatehouse.ClientID(id)); ok {
+		return c, nil
+	}
+	for _, d := range s.dialects() {
+		decoded, ok := d.FromWire(dialect.ClientID, id)
+		if !ok {
+			continue
+		}
+		if c, ok := s.engine.Client(gatehouse.ClientID(decoded)); ok && c.Dialect == d.Name {
+			return c, nil
+		}
+	}
+	e := gatehouse.Refuse(gatehouse.NotFound, gatehouse.ReasonUnknownClient,
+		fmt.Sprintf("no client has the id %q: `gatehouse client list` shows those there are", id))
+	e.Field = "client_id"
+	return nil, e
+}
+
+// wire writes a client's id as it goes on the wire.
+func (s *server) wire(dialectName string, id gatehouse.ClientID) string {
+	if d := s.dialect(dialectName); d != nil {
+		return d.WireForm(dialect.ClientID, string(id))
+	}
+	return string(id)
+}
+
+func environment(field, name string) (gatehouse.Environment, error) {
+	if name == "" {
+		return "", nil
+	}
+	env, err := gatehouse.ParseEnvironment(name)
+	if err != nil {
+		e := *gatehouse.AsError(err)
+		e.Field = field
+		return "", &e
+	}
+	return env, nil
+}
+
+// ID reads an id of ours, a UUID.
+func parseID(field, s string) (token.ID, error) {
+	if s == "" {
+		return token.ID{}, nil
+	}
+	id, err := token.ParseID(s)
+	if err != nil {
+		return id, refuse(field, "%q is no id: ids are UUIDs, as the lists show them", s)
+	}
+	return id, nil
+}
+
+// ParseRate reads "60/m": a count, and s, m, h, d or a duration such as 10s.
+// "" is the zero rate.
+func ParseRate(text string) (gatehouse.Rate, error) {
+	if text == "" {
+		return gatehouse.Rate{}, nil
+	}
+	count, per, ok := strings.Cut(text, "/")
+	n, err := strconv.Atoi(count)
+	if !ok || err != nil || n < 1 {
+		return gatehouse.Rate{}, refuse("limit_rate", "%q is no rate: write it like 60/m or 100/10s", text)
+	}
+	unit, ok := map[string]time.Duration{"s": time.Second, "m": time.Minute, "h": time.Hour, "d": 24 * time.Hour}[per]
+	if !ok {
+		if unit, err = time.ParseDuration(per); err != nil || unit <= 0 {
+			return gatehouse.Rate{}, refuse("limit_rate", "%q is no rate: write it like 60/m or 100/10s", text)
+		}
+	}
+	return gatehouse.Rate{Count: n, Per: unit}, nil
+}
+
+func formatRate(r gatehouse.Rate) string {
+	if r.IsZero() {
+		return ""
+	}
+	per := r.Per.String()
+	switch r.Per {
+	case time.Second:
+		per = "s"
+	case time.Minute:
+		per = "m"
+	case time.Hour:
+		per = "h"
+	case 24 * time.Hour:
+		per = "d"
+	}
+	return strconv.Itoa(r.Count) + "/" + per
+}
+
+// moment is nil for the zero time, which stands for "never" and "not yet".
+func moment(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	t = t.UTC()
+	return &t
+}
+
+func seconds(n int64) time.Duration { return time.Duration(n) * time.Second }
+
+// page reads a cursor and bounds a page. one more than limit is to be read, to
+// know whether a page follows.
+func (s *server) page(kind string, p Page) (position string, limit int, err error) {
+	if p.Cursor == "" {
+		return "", p.Limit, nil
+	}
+	position, err = s.engine.ReadCursor(kind, p.Cursor)
+	if err != nil {
+		return "", 0, refuse("cursor", "that is no cursor of this list: use `next` of the page before, or none")
+	}
+	return position, p.Limit, nil
+}
+
+// list cuts the item too many off and makes the cursor of the page after.
+func list[T, R any](s *server, kind string, rows []R, limit int, position func(*R) string, item func(*R) T) List[T] {
+	out := List[T]{Items: []T{}}
+	if len(rows) > limit {
+		rows = rows[:limit]
+		out.Next = s.engine.Cursor(kind, position(&rows[limit-1]))
+	}
+	for i := range rows {
+		out.Items = append(out.Items, item(&rows[i]))
+	}
+	return out
+}

@@ -1,0 +1,277 @@
+package node
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/gatehouse-auth/gatehouse"
+	"github.com/gatehouse-auth/gatehouse/admin"
+	"github.com/gatehouse-auth/gatehouse/credential"
+	"github.com/gatehouse-auth/gatehouse/dialect"
+	"github.com/gatehouse-auth/gatehouse/httpd"
+	"github.com/gatehouse-auth/gatehouse/sqlite"
+)
+
+// A Node is a running Gatehouse. Open makes it ready, Run serves.
+type Node struct {
+	settings Settings
+	version  admin.Version
+	log      *slog.Logger
+	started  time.Time
+
+	store       *sqlite.Store
+	engine      *gatehouse.Engine
+	public      *httpd.Server
+	dialects    atomic.Pointer[[]*dialect.Dialect]
+	certificate *certificate // nil: plain HTTP
+
+	publicListener, adminListener, socket net.Listener
+	draining                              atomic.Bool
+
+	reloading  sync.Mutex
+	lastReload atomic.Pointer[reloaded]
+}
+
+type reloaded struct {
+	at  time.Time
+	err error
+}
+
+// Open takes the data directory, the listeners and the keys. When it returns,
+// the node answers as soon as Run is called; on an error it holds nothing.
+func Open(ctx context.Context, s Settings, version admin.Version, log *slog.Logger) (n *Node, err error) {
+	if err := noCoreDumps(); err != nil {
+		return nil, fmt.Errorf("switching core dumps off: %w", err)
+	}
+	s.Ledger = cmp.Or(s.Ledger, s.Dir)
+	n = &Node{settings: s, version: version, log: log, started: time.Now()}
+	defer func() {
+		if err != nil {
+			n.Close()
+		}
+	}()
+	if err := n.listen(ctx); err != nil {
+		return nil, err
+	}
+	dialects, err := LoadDialects(s.Dialects)
+	if err != nil {
+		return nil, err
+	}
+	n.dialects.Store(&dialects)
+	if err := n.openEngine(ctx); err != nil {
+		return nil, err
+	}
+	return n, nil
+}
+
+func (n *Node) listen(ctx context.Context) (err error) {
+	s := &n.settings
+	if s.Cert != "" {
+		n.certificate = &certificate{certFile: s.Cert, keyFile: s.Key}
+		if err := n.certificate.load(); err != nil {
+			return err
+		}
+	}
+	if n.publicListener, err = listen(ctx, s.Listen, "listen"); err != nil {
+		return err
+	}
+	if n.adminListener, err = listen(ctx, s.AdminListen, "admin_listen"); err != nil {
+		return err
+	}
+	if s.Dev && !(onLoopback(n.publicListener) && onLoopback(n.adminListener)) {
+		return errors.New("dev answers plain HTTP and prints its secrets, so it listens on loopback only: use `gatehouse serve` for anything else")
+	}
+	if s.Issuer == "" && !onLoopback(n.publicListener) {
+		return errors.New("issuer: set it to the URL under which callers reach this server, such as https://auth.example.com")
+	}
+	return nil
+}
+
+func (n *Node) openEngine(ctx context.Context) error {
+	s := &n.settings
+	if _, err := makeDir(s.Dir); err != nil {
+		return err
+	}
+	fresh, err := makeDir(s.Ledger)
+	if err != nil {
+		return err
+	}
+	kek, err := n.keyEncryptionKey(fresh)
+	if err != nil {
+		return err
+	}
+	sealer, err := credential.NewSealer(kek)
+	if err != nil {
+		return err
+	}
+	if n.store, err = sqlite.Open(ctx, s.Ledger, sqlite.Options{Logger: n.log}); err != nil {
+		return err
+	}
+	policies, err := httpd.Policies(n.Dialects())
+	if err != nil {
+		return err
+	}
+	n.engine, err = gatehouse.Open(ctx, gatehouse.Config{
+		Store: n.store, Sealer: sealer, Issuer: s.Issuer, DefaultIssuer: n.URL(), Policies: policies, Limits: s.Limits,
+		Logger: n.log, MaxLag: s.MaxLag, OnLagOpen: s.OnLagOpen,
+	})
+	if err != nil {
+		return err
+	}
+	if n.socket, err = admin.ListenSocket(s.AdminSocket); err != nil {
+		return err
+	}
+	return nil
+}
+
+// keyFile holds the key-encryption key in the data directory, where no other
+// is given.
+const keyFile = "key-encryption-key"
+
+func (n *Node) keyEncryptionKey(fresh bool) ([32]byte, error) {
+	if !n.settings.KEK.IsZero() {
+		kek, err := credential.ParseKEK(n.settings.KEK.Reveal())
+		if err != nil {
+			return kek, fmt.Errorf("key_encryption_key: %w", err)
+		}
+		return kek, nil
+	}
+	path := filepath.Join(n.settings.Dir, keyFile)
+	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) && !fresh {
+		return [32]byte{}, fmt.Errorf("key_encryption_key: it is not given, and %s is gone, though %s holds data sealed under it: put the file back, or set GATEHOUSE_KEY_ENCRYPTION_KEY",
+			path, n.settings.Ledger)
+	}
+	return credential.LoadOrCreateKEK(path)
+}
+
+// makeDir makes the data directory, for its owner only, and reports whether no
+// ledger is in it yet.
+func makeDir(dir string) (fresh bool, err error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return false, fmt.Errorf("database: %w", err)
+	}
+	info, err := os.Stat(dir)
+	if err != nil {
+		return false, fmt.Errorf("database: %w", err)
+	}
+	if !info.IsDir() {
+		return false, fmt.Errorf("database: %s is no directory", dir)
+	}
+	if mode := info.Mode().Perm(); mode&0o077 != 0 {
+		return false, fmt.Errorf("database: others may use %s (mode %04o): run: chmod 700 '%s'", dir, mode, dir)
+	}
+	ledgers, err := filepath.Glob(filepath.Join(dir, "*.db"))
+	return len(ledgers) == 0, err
+}
+
+// URL is where the public listener answers.
+func (n *Node) URL() string {
+	return scheme(n.certificate != nil) + n.publicListener.Addr().String()
+}
+
+// AdminURL is where the admin listener answers.
+func (n *Node) AdminURL() string { return scheme(n.adminTLS()) + n.adminListener.Addr().String() }
+
+// adminTLS: on loopback the admin listener is plain, where certificates name
+// nobody.
+func (n *Node) adminTLS() bool { return n.certificate != nil && !onLoopback(n.adminListener) }
+
+func scheme(tls bool) string {
+	if tls {
+		return "https://"
+	}
+	return "http://"
+}
+
+// Engine is the node's engine.
+func (n *Node) Engine() *gatehouse.Engine { return n.engine }
+
+// Dialects are those in use now.
+func (n *Node) Dialects() []*dialect.Dialect { return *n.dialects.Load() }
+
+// Settings are those that the node was opened with.
+func (n *Node) Settings() Settings { return n.settings }
+
+// Close ends what Open has taken, of a node that does not run.
+func (n *Node) Close() {
+	for _, l := range []net.Listener{n.publicListener, n.adminListener, n.socket} {
+		if l != nil {
+			l.Close()
+		}
+	}
+	if n.store != nil {
+		if err := n.store.Close(); err != nil {
+			n.log.Error("closing the store", "error", err)
+		}
+	}
+}
+
+// handlers makes what the listeners serve.
+func (n *Node) handlers() (public, operators http.Handler, err error) {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	metrics, err := httpd.NewMetrics(registry)
+	if err != nil {
+		return nil, nil, err
+	}
+	n.public, err = httpd.New(httpd.Config{
+		Engine: n.engine, Dialects: n.Dialects(), TrustedProxies: n.settings.TrustedProxies, Dev: n.settings.Dev,
+		Logger: n.log, Metrics: metrics,
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	return n.public, admin.New(admin.Config{
+		Engine: n.engine, Dialects: n.Dialects, Environments: n.settings.Environments, Token: n.settings.AdminToken,
+		TrustedProxies: n.settings.TrustedProxies, Version: n.version, Status: n.status, Ready: n.ready, Metrics: registry, Logger: n.log,
+	}), nil
+}
+
+func (n *Node) ready(ctx context.Context) error {
+	if n.draining.Load() {
+		return gatehouse.Refuse(gatehouse.Unavailable, gatehouse.ReasonBusy, "shutting down")
+	}
+	return n.engine.Ready(ctx)
+}
+
+func (n *Node) status(ctx context.Context) admin.Status {
+	s := admin.Status{
+		Version: n.version, Issuer: n.engine.Issuer(gatehouse.Live), URL: n.URL(), StartedAt: n.started.UTC(),
+		Ready: true, Database: "sqlite:" + n.settings.Ledger, Dialects: []string{},
+	}
+	if err := n.ready(ctx); err != nil {
+		s.Ready, s.Problem = false, gatehouse.AsError(err).Message
+	}
+	for _, d := range n.Dialects() {
+		s.Dialects = append(s.Dialects, d.Name)
+	}
+	if r := n.lastReload.Load(); r != nil {
+		s.ReloadedAt = r.at.UTC()
+		if r.err != nil {
+			s.Reload = r.err.Error()
+		}
+	}
+	return s
+}
+
+// secured wraps l in TLS where wanted.
+func (n *Node) secured(l net.Listener, wanted bool) net.Listener {
+	if !wanted {
+		return l
+	}
+	return tls.NewListener(l, n.certificate.config())
+}

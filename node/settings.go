@@ -1,0 +1,274 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/knadh/koanf/maps"
+	"github.com/knadh/koanf/v2"
+
+	"github.com/gatehouse-auth/gatehouse"
+	"github.com/gatehouse-auth/gatehouse/admin"
+	"github.com/gatehouse-auth/gatehouse/secret"
+)
+
+// Settings say how a node runs.
+type Settings struct {
+	Listen         string // host:port of the public listener
+	AdminListen    string // host:port of the admin listener
+	AdminSocket    string // path; "" is admin.sock in Dir
+	Issuer         string // the URL under which callers reach the node
+	Dir            string // socket and key file
+	Ledger         string // directory of the SQLite store; "" is Dir
+	Cert, Key      string // TLS files; both or none
+	TrustedProxies []netip.Prefix
+	Environments   []gatehouse.Environment
+	Dialects       []string // names of built-in ones, and files; later ones replace earlier ones of the same name
+	KEK            secret.Text
+	AdminToken     secret.Text // zero closes the admin API on TCP
+	MaxLag         time.Duration
+	OnLagOpen      bool
+	Limits         bool
+	LogLevel       slog.Level
+	Dev            bool // plain HTTP on loopback, whatever stands before it
+}
+
+// setting is one key of the settings file. Its variable in the environment is
+// GATEHOUSE_ and the key in capitals, with dots as underscores; a secret may
+// also come from the file that KEY_file or GATEHOUSE_KEY_FILE names.
+type setting struct {
+	key    string
+	list   bool
+	secret bool
+	absent string // why this build has no such setting; "" where it has
+}
+
+var known = []setting{
+	{key: "listen"}, {key: "admin_listen"}, {key: "admin_socket"}, {key: "issuer"}, {key: "database"},
+	{key: "tls.cert"}, {key: "tls.key"},
+	{key: "trusted_proxies", list: true}, {key: "environments", list: true}, {key: "dialects", list: true},
+	{key: "key_encryption_key", secret: true}, {key: "admin_token", secret: true},
+	{key: "journal.max_lag"}, {key: "journal.on_lag"}, {key: "log_level"},
+	{key: "redis", absent: "this build keeps its limits in memory: leave redis out"},
+	{key: "tls.acme", absent: "this build takes its certificate from files: use tls.cert and tls.key"},
+}
+
+var defaults = values{
+	"listen":          "127.0.0.1:8080",
+	"admin_listen":    "127.0.0.1:8081",
+	"database":        "sqlite:./gatehouse-data",
+	"journal.max_lag": "5s",
+	"journal.on_lag":  "closed",
+	"log_level":       "info",
+}
+
+// values is a koanf provider of settings by their dotted keys.
+type values map[string]any
+
+// Read returns the settings, nested.
+func (v values) Read() (map[string]any, error) { return maps.Unflatten(v, "."), nil }
+
+// ReadBytes is for providers that need a parser.
+func (v values) ReadBytes() ([]byte, error) { return nil, errors.New("settings are no bytes") }
+
+// LoadSettings reads the settings: flags over the environment over the file at
+// path ("" is none) over defaults. Flags are by key. Errors say which setting
+// is wrong and what it may be.
+func LoadSettings(path string, flags map[string]any, environ []string) (Settings, error) {
+	var file values
+	if path != "" {
+		var err error
+		if file, err = readFile(path); err != nil {
+			return Settings{}, err
+		}
+	}
+	return merge(defaults, file, environment(environ), values(flags))
+}
+
+func merge(layers ...values) (Settings, error) {
+	k := koanf.New(".")
+	for _, layer := range layers {
+		if layer == nil {
+			continue
+		}
+		// A secret and its file are one setting in two spellings, so the
+		// upper layer's spelling replaces the lower's.
+		for key := range layer {
+			k.Delete(strings.TrimSuffix(key, "_file"))
+			k.Delete(strings.TrimSuffix(key, "_file") + "_file")
+		}
+		if err := k.Load(layer, nil); err != nil {
+			return Settings{}, err
+		}
+	}
+	for _, s := range known {
+		if s.absent != "" && k.Exists(s.key) {
+			return Settings{}, errors.New(s.absent)
+		}
+	}
+	return parse(k)
+}
+
+// environment picks the settings out of the process's environment. Variables
+// that are none of ours are left alone, whatever their name: Kubernetes sets
+// GATEHOUSE_PORT for a service called gatehouse.
+func environment(environ []string) values {
+	given := map[string]string{}
+	for _, pair := range environ {
+		name, value, _ := strings.Cut(pair, "=")
+		if value != "" {
+			given[name] = value
+		}
+	}
+	out := values{}
+	if port := given["PORT"]; port != "" {
+		out["listen"] = ":" + port
+	}
+	if u := given["DATABASE_URL"]; u != "" {
+		out["database"] = u
+	}
+	for _, s := range known {
+		name := "GATEHOUSE_" + strings.ToUpper(strings.ReplaceAll(s.key, ".", "_"))
+		if v, ok := given[name]; ok {
+			out[s.key] = v
+			if s.list {
+				out[s.key] = splitList(v)
+			}
+		}
+		if v, ok := given[name+"_FILE"]; ok && s.secret {
+			out[s.key+"_file"] = v
+		}
+	}
+	return out
+}
+
+func splitList(s string) (out []string) {
+	for _, part := range strings.Split(s, ",") {
+		if part = strings.TrimSpace(part); part != "" {
+			out = append(out, part)
+		}
+	}
+	return out
+}
+
+func parse(k *koanf.Koanf) (s Settings, err error) {
+	s = Settings{
+		Listen: k.String("listen"), AdminListen: k.String("admin_listen"), AdminSocket: k.String("admin_socket"),
+		Cert: k.String("tls.cert"), Key: k.String("tls.key"), Dialects: k.Strings("dialects"), Limits: true,
+	}
+	if s.Dir, err = parseDatabase(k.String("database")); err != nil {
+		return s, err
+	}
+	if s.AdminSocket == "" {
+		s.AdminSocket = filepath.Join(s.Dir, admin.SocketName)
+	}
+	if s.Issuer, err = parseIssuer(k.String("issuer")); err != nil {
+		return s, err
+	}
+	if (s.Cert == "") != (s.Key == "") {
+		return s, errors.New("tls: cert and key go together; one of them is missing")
+	}
+	for _, text := range k.Strings("trusted_proxies") {
+		p, err := parsePrefix(text)
+		if err != nil {
+			return s, err
+		}
+		s.TrustedProxies = append(s.TrustedProxies, p)
+	}
+	s.Environments = gatehouse.Environments
+	if names := k.Strings("environments"); len(names) > 0 {
+		s.Environments = nil
+		for _, name := range names {
+			env, err := gatehouse.ParseEnvironment(name)
+			if err != nil {
+				return s, fmt.Errorf("environments: %s", gatehouse.AsError(err).Message)
+			}
+			s.Environments = append(s.Environments, env)
+		}
+	}
+	if s.KEK, err = readSecret(k, "key_encryption_key"); err != nil {
+		return s, err
+	}
+	if s.AdminToken, err = readSecret(k, "admin_token"); err != nil {
+		return s, err
+	}
+	const shortest = 20
+	if t := s.AdminToken; !t.IsZero() && len(t.Reveal()) < shortest {
+		return s, fmt.Errorf("admin_token: it is too short to be safe; `openssl rand -hex 32` makes one")
+	}
+	if s.MaxLag, err = time.ParseDuration(k.String("journal.max_lag")); err != nil || s.MaxLag <= 0 {
+		return s, fmt.Errorf("journal.max_lag: %q is no duration: write it like 5s", k.String("journal.max_lag"))
+	}
+	switch on := k.String("journal.on_lag"); on {
+	case "closed":
+	case "open":
+		s.OnLagOpen = true
+	default:
+		return s, fmt.Errorf("journal.on_lag: %q must be closed or open", on)
+	}
+	if err := s.LogLevel.UnmarshalText([]byte(k.String("log_level"))); err != nil {
+		return s, fmt.Errorf("log_level: %q must be debug, info, warn or error", k.String("log_level"))
+	}
+	return s, nil
+}
+
+func parseDatabase(text string) (dir string, err error) {
+	if scheme, _, ok := strings.Cut(text, "://"); ok {
+		return "", fmt.Errorf("database: this build keeps its ledger in SQLite and speaks no %s: use sqlite:DIR", scheme)
+	}
+	dir, ok := strings.CutPrefix(text, "sqlite:")
+	if !ok || dir == "" {
+		return "", fmt.Errorf("database: %q is none: this build keeps its ledger in SQLite: use sqlite:DIR", text)
+	}
+	return filepath.Clean(dir), nil
+}
+
+func parseIssuer(text string) (string, error) {
+	if text == "" {
+		return "", nil
+	}
+	u, err := url.Parse(text)
+	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
+		return "", fmt.Errorf("issuer: %q must be a URL without query or fragment (RFC 8414), such as https://auth.example.com", text)
+	}
+	return strings.TrimSuffix(text, "/"), nil
+}
+
+func parsePrefix(text string) (netip.Prefix, error) {
+	if p, err := netip.ParsePrefix(text); err == nil {
+		return p.Masked(), nil
+	}
+	a, err := netip.ParseAddr(text)
+	if err != nil {
+		return netip.Prefix{}, fmt.Errorf("trusted_proxies: %q must be an address or a network such as 10.0.0.0/8", text)
+	}
+	return netip.PrefixFrom(a.Unmap(), a.Unmap().BitLen()), nil
+}
+
+// readSecret takes a secret from the setting, or from the file that its _file
+// variant names, which loses one line end.
+func readSecret(k *koanf.Koanf, key string) (secret.Text, error) {
+	path := k.String(key + "_file")
+	if path == "" {
+		return secret.New(k.String(key)), nil
+	}
+	if k.String(key) != "" {
+		return secret.Text{}, fmt.Errorf("%s: it is given both as a value and as a file: leave one out", key)
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return secret.Text{}, fmt.Errorf("%s_file: %w", key, err)
+	}
+	s := strings.TrimSuffix(strings.TrimSuffix(string(b), "\n"), "\r")
+	if s == "" {
+		return secret.Text{}, fmt.Errorf("%s_file: %s is empty", key, path)
+	}
+	return secret.New(s), nil
+}
