@@ -191,8 +191,8 @@ func (e *Engine) Run(ctx context.Context) error {
 	defer follow.Stop()
 	flush := time.NewTicker(time.Second)
 	defer flush.Stop()
-	upkeep := time.NewTicker(time.Minute)
-	defer upkeep.Stop()
+	minute := time.NewTicker(time.Minute)
+	defer minute.Stop()
 	for {
 		var err error
 		select {
@@ -206,8 +206,8 @@ func (e *Engine) Run(ctx context.Context) error {
 			err = e.catchUp(ctx)
 		case <-flush.C:
 			err = e.flushUses(ctx)
-		case <-upkeep.C:
-			err = e.upkeep(ctx)
+		case <-minute.C:
+			err = e.Upkeep(ctx)
 		}
 		if err != nil && ctx.Err() == nil {
 			e.log.Error("background work failed; it will be tried again", "error", err)
@@ -215,8 +215,8 @@ func (e *Engine) Run(ctx context.Context) error {
 	}
 }
 
-// upkeep is the work of each minute.
-func (e *Engine) upkeep(ctx context.Context) error {
+// Upkeep is the work of each minute: keys that are due, what has expired. Run does it.
+func (e *Engine) Upkeep(ctx context.Context) error {
 	if behind := e.clock.behind(); behind > 2*time.Second {
 		e.log.Warn("the machine's clock was set back; tokens are judged by the newest time seen until it has caught up", "behind", behind)
 	}

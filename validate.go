@@ -32,6 +32,8 @@ type Claims struct {
 	ExpiresAt   time.Time // zero is never
 	User        string
 	Grant       GrantID
+
+	key string // that signed it, or "" for an opaque token
 }
 
 // A Requirement is what a resource asks of a token. Zero fields ask nothing.
@@ -111,17 +113,31 @@ func (v *Verifier) recognise(ctx context.Context, tok string, now int64) (*Claim
 	}
 	c := &known.claims
 	if !c.ExpiresAt.IsZero() && c.ExpiresAt.UnixNano() <= now {
+		v.clock.atLeast(time.Unix(0, now)) // said once, it stays so
 		v.cache.drop(known)
 		return nil, v.refuse(c, ReasonExpired)
 	}
 	if known.asOf.Load() != v.state.seq.Load() {
 		reason, asOf := v.state.judge(c)
+		if reason == "" && !v.verifies(c.key) {
+			reason = ReasonUnknownKey
+		}
 		if reason != "" {
 			return nil, v.refuse(c, reason)
 		}
 		known.asOf.Store(asOf)
 	}
 	return c, nil
+}
+
+// verifies reports whether a key that was good when a token was examined is so
+// still: it may have been compromised.
+func (v *Verifier) verifies(key string) bool {
+	if key == "" {
+		return true
+	}
+	_, err := v.ring.Load().Verifying(key, v.clock.now())
+	return err == nil
 }
 
 // refuse tells the owner whose token it was and why it fails; the caller hears
@@ -186,7 +202,9 @@ func (v *Verifier) examineJWT(ctx context.Context, tok string) (*Claims, error) 
 	if !m.HasScope {
 		r.Scopes = client.Scopes
 	}
-	return v.claims(client, &r), nil
+	c := v.claims(client, &r)
+	c.key = verified.Key.ID
+	return c, nil
 }
 
 func (v *Verifier) examineOpaque(ctx context.Context, tok string) (*Claims, error) {

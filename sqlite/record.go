@@ -66,24 +66,29 @@ func (w *writer) checkRecord(g *gatehouse.Grant) (granted, error) {
 	if c == nil || c.state != gatehouse.Enabled {
 		return granted{}, gatehouse.ErrClientState
 	}
+	if !g.Proof.IsZero() && !c.liveSecret(g.Proof, g.Tokens[0].Environment) {
+		return granted{}, gatehouse.ErrSecretRetired
+	}
 	moment := later(c.cutoffs[g.Tokens[0].Environment], w.epoch)
 	for i := range g.Tokens {
 		t := &g.Tokens[i]
-		if !t.Secret.IsZero() && !c.liveSecret(t.Secret, t.Environment) {
-			return granted{}, gatehouse.ErrSecretRetired
-		}
 		if !moment.IsZero() && t.IssuedAt.UnixMilli() <= moment.UnixMilli() {
 			return granted{}, gatehouse.ErrCutoff
 		}
-		if err := w.checkNew(t.ID); err != nil {
+	}
+	found := granted{client: c}
+	if !g.Uses.IsZero() {
+		// Before the ids: an allotted one is taken because the code is spent.
+		if found.spends, err = w.checkUsed(g); err != nil {
 			return granted{}, err
 		}
 	}
-	if g.Uses.IsZero() {
-		return granted{client: c}, nil
+	for i := range g.Tokens {
+		if err := w.checkNew(g.Tokens[i].ID); err != nil {
+			return granted{}, err
+		}
 	}
-	used, err := w.checkUsed(g)
-	return granted{c, used}, err
+	return found, w.checkReplay(g.Replay)
 }
 
 // checkNew refuses an id that is taken.
@@ -160,10 +165,12 @@ func (w *writer) writeGrant(g *gatehouse.Grant, found granted) error {
 		}
 	}
 	w.newest = later(w.newest, g.At)
-	if found.spends == nil {
-		return nil
+	if found.spends != nil {
+		if err := w.mark(found.spends, false, g.At); err != nil {
+			return err
+		}
 	}
-	return w.mark(found.spends, false, g.At)
+	return w.remember(g.Replay)
 }
 
 const insertToken = `INSERT INTO tokens_%d (id, client, shape, name, user, secret, family, parent, digest, issued, expires, grp)
