@@ -113,7 +113,6 @@ func (n *Node) demoClient(ctx context.Context, d *dialect.Dialect, kept *demo) (
 	switch {
 	case d == nil:
 		want.Scopes = []string{"read", "write"}
-		want.Refresh = true
 	case d.Rules.ClientIDForm == dialect.DomainID:
 		want.Domain = demoDomain
 	}
