@@ -193,8 +193,11 @@ func (e *Engine) Run(ctx context.Context) error {
 	defer flush.Stop()
 	minute := time.NewTicker(time.Minute)
 	defer minute.Stop()
+	err := e.rotateDue(ctx) // a first start left keys to be made
 	for {
-		var err error
+		if err != nil && ctx.Err() == nil {
+			e.log.Error("background work failed; it will be tried again", "error", err)
+		}
 		select {
 		case <-ctx.Done():
 			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
@@ -208,9 +211,6 @@ func (e *Engine) Run(ctx context.Context) error {
 			err = e.flushUses(ctx)
 		case <-minute.C:
 			err = e.Upkeep(ctx)
-		}
-		if err != nil && ctx.Err() == nil {
-			e.log.Error("background work failed; it will be tried again", "error", err)
 		}
 	}
 }

@@ -120,8 +120,10 @@ func realms(set map[string]*Policy) []token.Realm {
 	return out
 }
 
-// ensureKeys makes a signing key for each realm that has none. Keys to stand by
-// are made by the schedule, so that a first start doesn't wait for them.
+// ensureKeys makes a signing key for each realm that has none, and one to stand
+// by, so that verifiers know it long before it signs. RSA's take tenths of a
+// second: a first start doesn't wait for those that only stand by, the schedule
+// makes them right after it.
 func (e *Engine) ensureKeys(ctx context.Context, set map[string]*Policy) error {
 	e.keyMaking.Lock()
 	defer e.keyMaking.Unlock()
@@ -140,6 +142,9 @@ func (e *Engine) ensureKeys(ctx context.Context, set map[string]*Policy) error {
 		for _, realm := range missing {
 			if signing(records, realm, now) == nil {
 				changes = append(changes, keyChange{make: &realm, signs: true})
+			}
+			if realm.Algorithm != token.RS256 && standby(records, realm) == nil {
+				changes = append(changes, keyChange{make: &realm})
 			}
 		}
 		return changes
