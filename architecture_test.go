@@ -1,0 +1,107 @@
+package gatehouse_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/gatehouse-auth/gatehouse/dialect"
+)
+
+const module = "github.com/gatehouse-auth/gatehouse"
+
+// Imports run downward only. Each law says who must not import what, and why.
+var laws = []struct {
+	who    string // package below the module, "" is the root, "*" any
+	except string // packages that may
+	what   string // a prefix of import paths
+	why    string
+}{
+	{"", "", "net/http", "the engine speaks to handlers in its own words, so that a new front needs no change in it"},
+	{"", "", "database/sql", "the engine asks a Store by intent; SQL is the stores' business"},
+	{"", "", module + "/", "the root holds the words that all other packages use: it may import only what is below it"},
+	{"token", "", module + "/", "tokens and keys can be used, and audited, without the rest"},
+	{"credential", "", module + "/", "digests and seals can be audited without the rest"},
+	{"secret", "", module, "the wrapper of credentials is at the bottom"},
+	{"dialect", "", module, "a dialect is read by servers and clients: it knows neither engine nor tokens"},
+	{"sqlite", "", "net/http", "a store is asked by the engine only"},
+	{"sqlite", "", module + "/dialect", "a store keeps words of the engine, not of a dialect"},
+	{"storetest", "", module + "/sqlite", "the suite holds for every store"},
+	{"gate", "", module + "/sqlite", "a gate runs where no ledger is"},
+	{"gate", "", module + "/httpd", "a gate runs without the authority's listener"},
+	{"httpd", "", module + "/sqlite", "handlers reach the ledger through the engine only: two hops"},
+	{"httpd", "", module + "/admin", "the public listener and the admin one share nothing"},
+	{"admin", "", module + "/sqlite", "handlers reach the ledger through the engine only: two hops"},
+	{"admin", "", module + "/httpd", "the public listener and the admin one share nothing"},
+	{"*", "node cmd/gatehouse storetest", module + "/sqlite", "only what puts a node together chooses its store"},
+	{"*", "cmd/gatehouse", module + "/node", "a node is the top: only the command starts one"},
+}
+
+// below lists what a package that must not import the module may import of it.
+var below = map[string][]string{
+	"":           {"token", "credential", "secret"},
+	"token":      {"secret"},
+	"credential": {"secret"},
+	"dialect":    {"secret", "dialect/builtin"},
+}
+
+func TestImportsRunDownward(t *testing.T) {
+	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`, "./...").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	packages := 0
+	for line := range strings.Lines(string(out)) {
+		fields := strings.Fields(line)
+		who := strings.TrimPrefix(strings.TrimPrefix(fields[0], module), "/")
+		packages++
+		for _, what := range fields[1:] {
+			for _, law := range laws {
+				if law.who != who && law.who != "*" || strings.Contains(" "+law.except+" ", " "+who+" ") || who == law.who && allowed(who, what) {
+					continue
+				}
+				if strings.HasPrefix(what, law.what) {
+					t.Errorf("%s imports %s, but %s", fields[0], what, law.why)
+				}
+			}
+		}
+	}
+	if packages < 10 {
+		t.Errorf("only %d packages were looked at", packages)
+	}
+}
+
+func allowed(who, what string) bool {
+	for _, b := range below[who] {
+		if what == module+"/"+b {
+			return true
+		}
+	}
+	return false
+}
+
+// Only dialect files know a vendor, or a vendor's own field.
+func TestOnlyDialectFilesNameAVendor(t *testing.T) {
+	fields := []string{"ExchangeToken", "SUAPI", "api_token_id", "appSecret", "appid", "valid_until", "expire_in", "isExpired"}
+	vendor := regexp.MustCompile(`\b((?i:` + strings.Join(dialect.BuiltinNames(), "|") + `)|` + strings.Join(fields, "|") + `)\b`)
+	files := 0
+	err := filepath.WalkDir(".", func(path string, d os.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") || strings.Contains(path, "node_modules") {
+			return err
+		}
+		files++
+		source, err := os.ReadFile(path)
+		for i, line := range strings.Split(string(source), "\n") {
+			if m := vendor.FindString(line); m != "" {
+				t.Errorf("%s:%d names %s: only a dialect file may", path, i+1, m)
+			}
+		}
+		return err
+	})
+	if err != nil || files < 50 {
+		t.Errorf("looked at %d files: %v", files, err)
+	}
+}
