@@ -14,5 +14,8 @@ func (s *Server) revoke(c *call) ([]byte, *gatehouse.Error) {
 	if err := s.engine.RevokeByClient(c.r.Context(), c.actor(), who, tok); err != nil {
 		return nil, gatehouse.AsError(err)
 	}
+	// The body means nothing (§2.2), but simple-oauth2 and its like fail on an
+	// answer that isn't said to be JSON.
+	c.Header()["Content-Type"] = jsonType
 	return nil, nil
 }
