@@ -115,7 +115,7 @@ func TestWrongCredentials(t *testing.T) {
 		proof  gatehouse.ClientProof
 		reason gatehouse.Reason
 	}{
-		"unknown client":         {gatehouse.ClientProof{Dialect: "reuse", ClientID: "nobody", Secret: p.secrets[live]}, gatehouse.ReasonWrongSecret},
+		"unknown client":         {gatehouse.ClientProof{Dialect: "reuse", ClientID: "nobody", Secret: p.secrets[live]}, gatehouse.ReasonUnknownClient},
 		"wrong secret":           {gatehouse.ClientProof{Dialect: "reuse", ClientID: p.ID, Secret: other.secrets[live]}, gatehouse.ReasonWrongSecret},
 		"no secret":              {gatehouse.ClientProof{Dialect: "reuse", ClientID: p.ID}, gatehouse.ReasonMalformed},
 		"disabled":               {disabled.proof(live), gatehouse.ReasonClientDisabled},

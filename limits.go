@@ -137,9 +137,10 @@ func (w *wrongSecrets) wait(client ClientID, from addr) error {
 	return nil
 }
 
-// wrong counts a wrong secret and returns the refusal that it deserves.
-func (w *wrongSecrets) wrong(client ClientID, from addr) error {
-	refusal := &Error{Code: InvalidClient, Reason: ReasonWrongSecret, Client: client}
+// wrong counts a wrong secret and returns the refusal that it deserves; why is
+// for the owner.
+func (w *wrongSecrets) wrong(client ClientID, from addr, why Reason) error {
+	refusal := &Error{Code: InvalidClient, Reason: why, Client: client}
 	if !w.enforced {
 		return refusal
 	}

@@ -34,8 +34,7 @@ func (e *Engine) ProveClient(ctx context.Context, by Actor, p ClientProof) (*Pri
 		return nil, Refuse(InvalidClient, ReasonMalformed, "")
 	}
 	client := e.state.client(p.ClientID)
-	known := client != nil
-	if !known {
+	if client == nil {
 		client = e.secrets.nobody
 	}
 	s, err := e.secrets.check(ctx, client, p, by.Addr)
@@ -44,8 +43,6 @@ func (e *Engine) ProveClient(ctx context.Context, by Actor, p ClientProof) (*Pri
 	}
 	reason := Reason("")
 	switch {
-	case !known:
-		reason = ReasonUnknownClient
 	case !s.Live():
 		reason = ReasonRetiredSecret
 	case client.State == Disabled:
@@ -118,7 +115,11 @@ func (c *secretChecker) check(ctx context.Context, client *Client, p ClientProof
 		}
 	}
 	if match == nil {
-		return nil, c.tries.wrong(p.ClientID, from)
+		why := ReasonWrongSecret
+		if client == c.nobody {
+			why = ReasonUnknownClient
+		}
+		return nil, c.tries.wrong(p.ClientID, from, why)
 	}
 	c.tries.right(p.ClientID, from)
 	return match, nil

@@ -150,9 +150,9 @@ func TestWrongSecretsAreSlowedPerPair(t *testing.T) {
 		return err
 	}
 	right, wrong := p.secrets[gatehouse.Live], secret.New("guess")
-	for _, id := range []gatehouse.ClientID{p.ID, "nobody"} {
+	for id, why := range map[gatehouse.ClientID]gatehouse.Reason{p.ID: gatehouse.ReasonWrongSecret, "nobody": gatehouse.ReasonUnknownClient} {
 		for range 5 {
-			refused(t, try(attacker, id, wrong), gatehouse.InvalidClient, gatehouse.ReasonWrongSecret)
+			refused(t, try(attacker, id, wrong), gatehouse.InvalidClient, why)
 		}
 		err := try(attacker, id, wrong)
 		refused(t, err, gatehouse.RateLimited, gatehouse.ReasonWrongSecrets)
@@ -169,7 +169,7 @@ func TestWrongSecretsAreSlowedPerPair(t *testing.T) {
 	refused(t, try(attacker, p.ID, wrong), gatehouse.InvalidClient, gatehouse.ReasonWrongSecret)
 	refused(t, try(attacker, "nobody", wrong), gatehouse.RateLimited, gatehouse.ReasonWrongSecrets)
 	w.clock.advance(2 * time.Second)
-	refused(t, try(attacker, "nobody", wrong), gatehouse.InvalidClient, gatehouse.ReasonWrongSecret)
+	refused(t, try(attacker, "nobody", wrong), gatehouse.InvalidClient, gatehouse.ReasonUnknownClient)
 }
 
 func TestIssuanceLimit(t *testing.T) {
