@@ -73,6 +73,7 @@ func (s *server) start() (stop func() error, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 	cmd := exec.CommandContext(ctx, s.binary, "dev", "--json", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--data", s.data)
 	cmd.Stderr = os.Stderr
+	cmd.Env = append(os.Environ(), "GATEHOUSE_LOG_LEVEL=warn") // refusals are what is tested here
 	out, err := cmd.StdoutPipe()
 	if err == nil {
 		err = cmd.Start()
