@@ -71,6 +71,9 @@ func (l *loader) compileErrors(n *node) errorTable {
 	for i := range codeTable {
 		info := &codeTable[i]
 		found, ok := t.resolve(info, fallback)
+		if !ok && info.fallback != "" {
+			continue // told once, for the code that it falls back to
+		}
 		if !ok {
 			l.fail(n.position, "the code "+string(info.code)+" has no row", "add "+string(info.code)+": {status: "+strconv.Itoa(info.status)+"}, or a row default")
 			continue
@@ -192,8 +195,8 @@ func (d *Dialect) WriteError(code Code, v Values) *Response {
 	}
 	if !values.Has(Message) {
 		text := found.row.message
-		if text == "" {
-			text = info.message
+		if text == "" || info.keeps && found.row.code != info.code {
+			text = info.message // a row of another code speaks of something else
 		}
 		values.SetText(Message, text)
 	}

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -85,18 +86,18 @@ func (p *page) token() {
 	case t.Permanent:
 		p.item("It does not expire. It ends when it is revoked or its connection is delinked.")
 	case t.Longest > t.Life:
-		p.item("It lives for %s unless another life is asked for, %s at most.", t.Life, t.Longest)
+		p.item("It lives for %s unless another life is asked for, %s at most.", span(t.Life), span(t.Longest))
 	default:
-		p.item("It lives for %s.", t.Life)
+		p.item("It lives for %s.", span(t.Life))
 	}
 	switch t.Refresh.Mode {
 	case RefreshReuse:
-		p.item("Its refresh token is used again and again, until %s after it was first given.", t.Refresh.Life)
+		p.item("Its refresh token is used again and again, until %s after it was first given.", span(t.Refresh.Life))
 	case RefreshRotate:
-		p.item("Its refresh token works once, and each use gives the next one; the chain ends after %s.", t.Refresh.Life)
+		p.item("Its refresh token works once, and each use gives the next one; the chain ends after %s.", span(t.Refresh.Life))
 	}
 	if t.CodeLife > 0 {
-		p.item("It is given for an access code, which works once and within %s.", t.CodeLife)
+		p.item("It is given for an access code, which works once and within %s.", span(t.CodeLife))
 	}
 	if p.dialect.Rules.ClientIDs == PerEnvironmentIDs {
 		p.item("Sandbox and live have their own client ids and secrets.")
@@ -207,9 +208,22 @@ func (p *pattern) source() string {
 func (p *page) errors() {
 	p.line("## Errors")
 	p.out.WriteString("| Reason | Status | Body |\n|---|---|---|\n")
+	type answer struct {
+		status int
+		body   string
+	}
+	var order []answer
+	reasons := map[answer][]string{}
 	for _, code := range Codes() {
 		r := p.dialect.WriteError(code, p.errorValues())
-		fmt.Fprintf(&p.out, "| `%s` | %d | `%s` |\n", code, r.Status, strings.ReplaceAll(string(r.Body), "|", `\|`))
+		a := answer{r.Status, string(r.Body)}
+		if reasons[a] == nil {
+			order = append(order, a)
+		}
+		reasons[a] = append(reasons[a], "`"+string(code)+"`")
+	}
+	for _, a := range order {
+		fmt.Fprintf(&p.out, "| %s | %d | `%s` |\n", strings.Join(reasons[a], ", "), a.status, strings.ReplaceAll(a.body, "|", `\|`))
 	}
 	p.out.WriteByte('\n')
 }
@@ -262,6 +276,22 @@ func httpText(first string, m *message, h http.Header, body []byte) string {
 		b.WriteString("\n" + string(body))
 	}
 	return b.String()
+}
+
+// span words a duration in its largest whole unit.
+func span(d time.Duration) string {
+	for _, unit := range []struct {
+		length time.Duration
+		name   string
+	}{{time.Hour, "hour"}, {time.Minute, "minute"}, {time.Second, "second"}} {
+		if d%unit.length == 0 {
+			if d == unit.length {
+				return "1 " + unit.name
+			}
+			return fmt.Sprintf("%d %ss", d/unit.length, unit.name)
+		}
+	}
+	return d.String()
 }
 
 func title(s string) string { return strings.ToUpper(s[:1]) + s[1:] }

@@ -142,7 +142,7 @@ func (l *loader) compileEither(m *message, n *node) {
 		if !l.expect(item, mapping, "a place of either") || !l.onlyKeys(item, []string{"headers", "query", "basic", "body", "form"}) {
 			continue
 		}
-		before := len(m.slots)
+		before, failed := len(m.slots), len(l.errs)
 		for _, p := range item.pairs {
 			l.compileCarriage(m, p, i)
 		}
@@ -150,7 +150,7 @@ func (l *loader) compileEither(m *message, n *node) {
 		for _, s := range m.slots[before:] {
 			required = required || s.required() && !s.isLiteral()
 		}
-		if !required {
+		if !required && len(l.errs) == failed {
 			l.fail(item.position, "nothing in this place is required, so it can't be told whether it is used", "make one of its holes required")
 		}
 	}
