@@ -1,0 +1,38 @@
+package main
+
+import (
+	"maps"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// TestMain lets the scripts run this test binary as `gatehouse`, in processes
+// of its own.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"gatehouse": func() { os.Exit(run()) }})
+}
+
+// TestScripts runs testdata/script/*.txtar: what the product does, told against
+// the real thing. Besides testscript's own commands there are those of
+// serverCommands, jsonCommands and answerCommands.
+func TestScripts(t *testing.T) {
+	commands := map[string]func(*testscript.TestScript, bool, []string){}
+	maps.Copy(commands, serverCommands)
+	maps.Copy(commands, jsonCommands)
+	maps.Copy(commands, answerCommands)
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		RequireExplicitExec: true,
+		Cmds:                commands,
+		Setup: func(env *testscript.Env) error {
+			setupServer(env)
+			env.Setenv("DATA", filepath.Join(env.WorkDir, "data"))
+			env.Setenv("NO_COLOR", "1")
+			env.Setenv("HOME", env.WorkDir) // no ~/.curlrc
+			return nil
+		},
+	})
+}
