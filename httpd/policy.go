@@ -32,7 +32,10 @@ func Policies(all []*dialect.Dialect) ([]gatehouse.Policy, error) {
 
 func policyOf(d *dialect.Dialect) (gatehouse.Policy, error) {
 	t := &d.Token
-	limit := d.Rules.Limits[dialect.Issue]
+	limit, ok := d.Rules.Limits[dialect.Issue]
+	if !ok {
+		limit = d.Rules.Limits[dialect.Exchange] // the way to a token where there is no issue
+	}
 	p := gatehouse.Policy{
 		Dialect: d.Name, Life: t.Life, Longest: t.Longest, Permanent: t.Permanent, CodeLife: t.CodeLife,
 		Refresh: gatehouse.RefreshMode(t.Refresh.Mode), RefreshLife: t.Refresh.Life,
