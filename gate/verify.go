@@ -86,6 +86,7 @@ func (g *Verify) refuse(w http.ResponseWriter, r *http.Request, q *question, e *
 		body = standardBody(e)
 	}
 	h["Cache-Control"] = noStore
+	h["X-Content-Type-Options"] = noSniff
 	if status == http.StatusServiceUnavailable {
 		h["Retry-After"] = []string{strconv.Itoa(max(1, int(math.Ceil(e.RetryAfter.Seconds()))))}
 	}
@@ -100,6 +101,7 @@ func (g *Verify) refuse(w http.ResponseWriter, r *http.Request, q *question, e *
 
 var (
 	noStore  = []string{"no-store"}
+	noSniff  = []string{"nosniff"}
 	jsonType = []string{"application/json"}
 )
 

@@ -54,22 +54,22 @@ func newCall(s *Server, w http.ResponseWriter, r *http.Request) *call {
 	c.addr = s.callerOf(c.peer, r)
 	h := w.Header()
 	h[gate.HeaderRequestID] = []string{c.id}
-	h["X-Content-Type-Options"] = noSniff
 	if ids := r.Header["X-Request-Id"]; len(ids) == 1 && isEchoable(ids[0]) {
 		h["X-Request-Id"] = ids
 	}
 	return c
 }
 
-// free returns c to its pool without what it knew.
+// free returns c to its pool without what it knew. The form is left where it
+// is: it is large, and was cleared of what it held.
 func (c *call) free() {
 	c.form.clear()
-	body := c.body[:cap(c.body)]
-	clear(body)
-	if len(body) > 4<<10 {
-		body = nil // the next request is small again
+	clear(c.body)
+	if c.body = c.body[:0]; cap(c.body) > 4<<10 {
+		c.body = nil // the next request is small again
 	}
-	*c = call{body: body[:0], form: c.form}
+	c.ResponseWriter, c.r, c.route, c.refusal = nil, nil, nil, nil
+	c.id, c.peer, c.addr, c.status = "", netip.Addr{}, netip.Addr{}, 0
 	calls.Put(c)
 }
 
@@ -113,6 +113,7 @@ func (c *call) send(status int, contentType []string, body []byte) {
 	if _, ok := h["Cache-Control"]; !ok {
 		h["Cache-Control"], h["Pragma"] = noStore, noCache
 	}
+	h["X-Content-Type-Options"] = noSniff
 	if len(body) > 0 {
 		h["Content-Type"] = contentType
 	}
