@@ -202,6 +202,8 @@ func TestLargeAndDeepFiles(t *testing.T) {
 		"block lists":    "dialect:\n  " + strings.Repeat("- ", 100_000) + "x",
 		"block mappings": "dialect:\n" + indented(400),
 		"closed lists":   "dialect: " + strings.Repeat("[", 33) + strings.Repeat("]", 33),
+		"many keys":      manyKeys(20_000),
+		"many items":     "notes: [" + strings.Repeat("x, ", 80_000) + "]",
 		"aliases":        "a: &a [x, x]\nb: &b [*a, *a]\nc: &c [*b, *b]\n" + good,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -214,6 +216,14 @@ func TestLargeAndDeepFiles(t *testing.T) {
 			}
 		})
 	}
+}
+
+func manyKeys(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, "k%d: v\n", i)
+	}
+	return b.String()
 }
 
 func indented(n int) string {

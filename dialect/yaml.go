@@ -17,6 +17,7 @@ import (
 const (
 	maxFileBytes = 256 << 10
 	maxDepth     = 32
+	maxMembers   = 256 // of one mapping or list
 )
 
 // node is the part of YAML that a dialect may use: mappings, lists and plain
@@ -147,6 +148,10 @@ func (l *loader) tooDeep(at position) {
 	l.fail(at, "the file is nested too deeply", "32 levels are allowed")
 }
 
+func (l *loader) tooMany(at position) {
+	l.fail(at, "there are too many members", "256 are allowed in one place")
+}
+
 func tokenPosition(t *token.Token) position {
 	if t == nil || t.Position == nil {
 		return position{1, 1}
@@ -168,6 +173,10 @@ func (l *loader) convert(n ast.Node, depth int) *node {
 		} else if len(n.Values) > 0 {
 			at = tokenPosition(n.Values[0].Key.GetToken())
 		}
+		if len(n.Values) > maxMembers {
+			l.tooMany(at)
+			return nil
+		}
 		out := &node{position: at, kind: mapping}
 		for _, v := range n.Values {
 			if !l.convertPair(out, v, depth) {
@@ -182,6 +191,10 @@ func (l *loader) convert(n ast.Node, depth int) *node {
 		}
 		return out
 	case *ast.SequenceNode:
+		if len(n.Values) > maxMembers {
+			l.tooMany(at)
+			return nil
+		}
 		out := &node{position: at, kind: sequence}
 		for _, item := range n.Values {
 			c := l.convert(item, depth+1)
