@@ -89,6 +89,7 @@ func (l *loader) checkWhole(d *Dialect, root *node) {
 	if d.Operation(Refresh) == nil && d.Token.Refresh.Mode != RefreshNone {
 		l.fail(token.position, "refresh tokens would be made but nothing takes them", "add wire.refresh, or refresh: none")
 	}
+	l.checkErrors(d, wire)
 	for _, name := range []OperationName{Issue, Refresh, Exchange} {
 		o := d.Operation(name)
 		if o == nil {
@@ -108,6 +109,25 @@ func (l *loader) checkWhole(d *Dialect, root *node) {
 	}
 	if o := d.Operation(Refresh); o != nil && d.Token.Refresh.Mode == RefreshRotate && !o.response.requires(RefreshToken) {
 		l.fail(keyPosition(wire, "refresh"), "a rotating refresh token must come back in the answer", `add "{refresh_token}", or use mode reuse`)
+	}
+}
+
+// checkErrors refuses an error that a client would read as success.
+func (l *loader) checkErrors(d *Dialect, wire *node) {
+	for _, o := range d.Operations {
+		if o.response == nil || o.Name == Connect {
+			continue
+		}
+		for _, code := range Codes() {
+			r := d.WriteError(code, Values{})
+			if !statusMatches(o.response.status, r.Status) {
+				continue
+			}
+			if _, ok := o.response.readAnswer(r); ok {
+				l.fail(keyPosition(wire, string(o.Name)), "the answer can't be told from the error "+string(code), "give the error another status, or the answer a literal that differs")
+				break
+			}
+		}
 	}
 }
 

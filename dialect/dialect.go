@@ -160,9 +160,9 @@ func (d *Dialect) ReadRequest(r *Request) (*Operation, Values, error) {
 		if invalid == nil {
 			return o, v, nil
 		}
-		// The refusal that got furthest describes the request best: a wrong
-		// literal only says that another operation was meant.
-		if first == nil || refused.Code == UnsupportedGrantType && invalid.Code != UnsupportedGrantType {
+		// A wrong literal only says that another operation was meant, so the
+		// refusal of one whose literals fit describes the request better.
+		if first == nil || refused.otherLiteral && !invalid.otherLiteral {
 			first, refused = o, invalid
 		}
 	}

@@ -195,10 +195,6 @@ func isFieldName(s string) bool {
 	return true
 }
 
-// isCredential reports whether a hole proves something, so that two different
-// values for it in one request are refused.
-func (h *holeInfo) isCredential() bool { return h.kind == kindSecret || h.name == ClientID }
-
 func holeNames() []string {
 	names := make([]string, len(holes))
 	for i, h := range holes {

@@ -87,7 +87,7 @@ func (l *loader) load(data []byte) *Dialect {
 		return nil
 	}
 	d := &Dialect{Source: data}
-	if n := l.require(root, "dialect", "papaya"); n != nil {
+	if n := l.require(root, "dialect", "example"); n != nil {
 		if d.Name = l.text(n, "dialect"); !isDialectName(d.Name) {
 			l.fail(n.position, "this is not a dialect name", "use up to 32 lower-case letters, digits and hyphens, starting with a letter")
 		}

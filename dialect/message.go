@@ -29,7 +29,10 @@ type slot struct {
 	alternative int    // which of `either`, or always
 }
 
-const always = -1
+const (
+	always          = -1
+	maxAlternatives = 8
+)
 
 type place uint8
 
@@ -134,8 +137,8 @@ func (l *loader) compileEither(m *message, n *node) {
 	if !l.expect(n, sequence, "either") {
 		return
 	}
-	if len(n.items) < 2 {
-		l.fail(n.position, "either needs two places or more", "write its only place beside it")
+	if len(n.items) < 2 || len(n.items) > maxAlternatives {
+		l.fail(n.position, "either needs two places, and has room for eight", "write an only place beside it")
 		return
 	}
 	for i, item := range n.items {

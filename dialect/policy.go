@@ -78,7 +78,7 @@ func (l *loader) loadJWT(p *TokenPolicy, n *node) {
 			l.fail(id.position, message, hint)
 		case last < 0 || last > 1 || pattern.parts[last].hole == nil || pattern.parts[last].hole.optional ||
 			last == 1 && !prefixForm.MatchString(pattern.parts[0].literal):
-			l.fail(id.position, "key ids can't be told apart", `end it with the index, as in "APIKEY{key_index}"`)
+			l.fail(id.position, "key ids can't be told apart", `end it with the index, as in "KEY{key_index}"`)
 		default:
 			p.KeyIDIndexed = true
 			if last == 1 {

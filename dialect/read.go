@@ -121,6 +121,9 @@ func isMediaType(h http.Header, want string) bool {
 type problem struct {
 	code Code
 	FieldError
+	// literal says that the request has another literal than the operation,
+	// and so may be meant for another operation.
+	literal bool
 }
 
 // evaluate reads every slot's raw value into v.
@@ -186,7 +189,7 @@ func (m *message) choose(raws []raw) (alternatives, *problem) {
 		return complete, nil
 	}
 	if begun&(begun-1) != 0 {
-		return 0, &problem{InvalidRequest, FieldError{Message: "the credentials are split between two places"}}
+		return 0, &problem{code: InvalidRequest, FieldError: FieldError{Message: "the credentials are split between two places"}}
 	}
 	return 1 << first, nil
 }
@@ -195,7 +198,7 @@ func (m *message) choose(raws []raw) (alternatives, *problem) {
 // wrong one, so that its form tells nothing; a JSON type, a length or a
 // contradiction is the request's own fault.
 func (s *slot) problem(err error) problem {
-	p := problem{InvalidRequest, FieldError{Field: s.label, Message: err.Error()}}
+	p := problem{code: InvalidRequest, FieldError: FieldError{Field: s.label, Message: err.Error()}}
 	use := s.first()
 	authorization := s.place == inHeader && s.name == "Authorization" || s.place == inUser || s.place == inPassword
 	switch {
@@ -208,6 +211,7 @@ func (s *slot) problem(err error) problem {
 			}
 		}
 	case errors.Is(err, errLiteral):
+		p.literal = true
 		if s.label == "grant_type" {
 			p.code = UnsupportedGrantType
 		}
@@ -248,6 +252,7 @@ func invalidOf(problems []problem) *Invalid {
 	}
 	out := &Invalid{Code: worst.code}
 	for _, p := range problems {
+		out.otherLiteral = out.otherLiteral || p.literal
 		switch {
 		case p.Field == "":
 			out.Reason = p.Message

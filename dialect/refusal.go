@@ -25,6 +25,8 @@ type Invalid struct {
 	Reason string
 	// Allow lists the methods of the path, for MethodNotAllowed.
 	Allow []string
+
+	otherLiteral bool // the request may be meant for another operation
 }
 
 func (e *Invalid) Error() string {

@@ -1,8 +1,6 @@
 package dialect
 
-import (
-	"fmt"
-)
+import "fmt"
 
 // Template is the members of a JWT's header or claims, read both ways. It is
 // immutable.
@@ -11,7 +9,7 @@ type Template struct{ message *message }
 // Has reports whether the template has the hole.
 func (t *Template) Has(h Hole) bool { return t != nil && t.message.hasHole(h) }
 
-// Holes lists the template's holes.
+// Holes lists the template's holes, each once. A nil template has none.
 func (t *Template) Holes() []Hole {
 	if t == nil {
 		return nil
