@@ -46,12 +46,15 @@ func (w *writer) client(id gatehouse.ClientID) (*clientState, error) {
 		return nil, err
 	}
 	c := &clientState{n: n, state: full.State, cutoffs: full.RevokedBefore, secrets: map[gatehouse.SecretID]secretState{}}
-	numbers, err := secretNumbers(w.conn, n)
+	err = w.conn.rows("SELECT id, n FROM secrets WHERE client = ?", func(st *sqlite.Stmt) error {
+		c.secrets[columnID(st, 0)] = secretState{n: st.ColumnInt64(1)} // not live, until the client says so
+		return nil
+	}, n)
 	if err != nil {
 		return nil, err
 	}
 	for _, s := range full.Secrets {
-		c.secrets[s.ID] = secretState{numbers[s.ID], s.Environment, s.Live()}
+		c.secrets[s.ID] = secretState{c.secrets[s.ID].n, s.Environment, s.Live()}
 	}
 	if len(w.clients) >= keptClients {
 		for old := range w.clients {
@@ -61,15 +64,6 @@ func (w *writer) client(id gatehouse.ClientID) (*clientState, error) {
 	}
 	w.clients[id] = c
 	return c, nil
-}
-
-func secretNumbers(c *conn, client int64) (map[gatehouse.SecretID]int64, error) {
-	numbers := map[gatehouse.SecretID]int64{}
-	err := c.rows("SELECT id, n FROM secrets WHERE client = ?", func(st *sqlite.Stmt) error {
-		numbers[columnID(st, 0)] = st.ColumnInt64(1)
-		return nil
-	}, client)
-	return numbers, err
 }
 
 // SaveClient implements gatehouse.Store.

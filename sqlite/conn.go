@@ -16,7 +16,7 @@ type conn struct {
 	kept map[string]*sqlite.Stmt
 }
 
-const keptStatements = 128
+const keptStatements = 256
 
 // open opens a connection to the database in path. Waiting for a lock is left
 // to SQLite's busy handler: only a checkpoint of our own can hold one.

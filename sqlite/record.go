@@ -72,6 +72,9 @@ func (w *writer) checkRecord(g *gatehouse.Grant) (granted, error) {
 	moment := later(c.cutoffs[g.Tokens[0].Environment], w.epoch)
 	for i := range g.Tokens {
 		t := &g.Tokens[i]
+		if _, ok := c.secrets[t.Secret]; !ok && !t.Secret.IsZero() {
+			return granted{}, fmt.Errorf("secret %s is not the client's: %w", t.Secret, gatehouse.ErrSecretRetired)
+		}
 		if !moment.IsZero() && t.IssuedAt.UnixMilli() <= moment.UnixMilli() {
 			return granted{}, gatehouse.ErrCutoff
 		}

@@ -32,11 +32,10 @@ type writer struct {
 	journalSeq int64
 
 	// What the current group has done so far.
-	began    bool
-	touched  []*partition
-	ddl      bool
-	entries  bool
-	wrote bool
+	touched []*partition
+	ddl     bool
+	entries bool
+	wrote   bool
 }
 
 // refusals are the errors by which a write says that it changed nothing.
@@ -152,8 +151,8 @@ func (w *writer) seal() error {
 			return err
 		}
 	}
-	return w.conn.run("UPDATE meta SET newest = ?, epoch = ?, event_seq = ?, event_head = ?",
-		w.newest, w.epoch, w.eventSeq, w.eventHead[:])
+	return w.conn.run("UPDATE meta SET newest = ?, event_seq = ?, event_head = ?",
+		w.newest, w.eventSeq, w.eventHead[:])
 }
 
 func (w *writer) sealPartition(p *partition) error {
