@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"net/http"
 	"os"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -15,13 +16,15 @@ import (
 //	curl ARGS…              runs the real curl and keeps its answer
 //	answers STATUS [BODY]   the answer's status and its whole body, as a template
 //	header NAME VALUE       one of its headers, exactly;  ! header NAME: none
+//	reason WORD             what the log tells the owner of the refusal
 //	prints BODY             the standard output of the last exec, as a template
 //	jwt TOKEN HEADER CLAIMS what a token says, as two templates
 //	forge HOW TOKEN HEADER CLAIMS   see forge
 //
 // Templates are those of matchJSON.
 var answerCommands = map[string]func(ts *testscript.TestScript, neg bool, args []string){
-	"curl": runCurl, "answers": checkAnswer, "header": checkHeader, "prints": checkPrinted, "jwt": checkJWT, "forge": forge,
+	"curl": runCurl, "answers": checkAnswer, "header": checkHeader, "reason": checkReason,
+	"prints": checkPrinted, "jwt": checkJWT, "forge": forge,
 }
 
 const (
@@ -89,6 +92,21 @@ func checkHeader(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("%s is %q, want none", args[0], got)
 	case !neg && (len(got) != 1 || got[0] != args[1]):
 		ts.Fatalf("%s is %q, want %q", args[0], got, args[1])
+	}
+}
+
+func checkReason(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: reason WORD")
+	}
+	_, header, _ := answered(ts)
+	id := header.Get("Gatehouse-Request-Id")
+	if id == "" {
+		ts.Fatalf("the answer has no request id")
+	}
+	line := serverOf(ts).waitFor(ts, regexp.MustCompile(`"request_id":"`+id+`"`))
+	if !strings.Contains(line, `"reason":"`+args[0]+`"`) {
+		ts.Fatalf("the log says %s", line)
 	}
 }
 

@@ -32,6 +32,7 @@ func matchJSON(template, document string) (map[string]string, error) {
 
 // holes are the kinds of text, each a whole match.
 var holes = map[string]*regexp.Regexp{
+	"string":  regexp.MustCompile(`(?s)^.*$`),
 	"text":    regexp.MustCompile(`(?s)^.+$`),
 	"uuid":    regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`),
 	"jwt":     regexp.MustCompile(`^eyJ[0-9A-Za-z_-]+\.[0-9A-Za-z_-]+\.[0-9A-Za-z_-]+$`),
