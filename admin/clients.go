@@ -12,7 +12,8 @@ import (
 	"github.com/gatehouse-auth/gatehouse/dialect"
 )
 
-type clientPath struct {
+// ClientPath names a client in a path.
+type ClientPath struct {
 	ID string `path:"id" doc:"client id"`
 }
 
@@ -51,7 +52,7 @@ func (s *server) clientRoutes(api huma.API) {
 
 	route(s, api, huma.Operation{
 		OperationID: "show-client", Method: http.MethodGet, Path: "/clients/{id}", Tags: tags, Summary: "Show a client",
-	}, func(ctx context.Context, by gatehouse.Actor, in *clientPath) (Client, error) {
+	}, func(ctx context.Context, by gatehouse.Actor, in *ClientPath) (Client, error) {
 		c, err := s.client(in.ID)
 		if err != nil {
 			return Client{}, err
@@ -62,7 +63,7 @@ func (s *server) clientRoutes(api huma.API) {
 	route(s, api, huma.Operation{
 		OperationID: "update-client", Method: http.MethodPatch, Path: "/clients/{id}", Tags: tags, Summary: "Change what the body names of a client",
 	}, func(ctx context.Context, by gatehouse.Actor, in *struct {
-		clientPath
+		ClientPath
 		Body ClientChange
 	}) (Client, error) {
 		c, err := s.client(in.ID)
@@ -99,7 +100,7 @@ func (s *server) clientRoutes(api huma.API) {
 		{"delete-client", http.MethodDelete, "/clients/{id}", "Stop a client for good; its ids are never used again", gatehouse.Deleted},
 	} {
 		op := huma.Operation{OperationID: change.id, Method: change.method, Path: change.path, Tags: tags, Summary: change.summary, DefaultStatus: http.StatusOK}
-		route(s, api, op, func(ctx context.Context, by gatehouse.Actor, in *clientPath) (ClientStateChanged, error) {
+		route(s, api, op, func(ctx context.Context, by gatehouse.Actor, in *ClientPath) (ClientStateChanged, error) {
 			c, err := s.client(in.ID)
 			if err != nil {
 				return ClientStateChanged{}, err

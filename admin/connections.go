@@ -48,15 +48,7 @@ func (s *server) connectionRoutes(api huma.API) {
 		Page
 		ConnectionFilter
 	}) (List[Connection], error) {
-		var client gatehouse.ClientID
-		if in.ClientID != "" {
-			c, err := s.client(in.ClientID)
-			if err != nil {
-				return List[Connection]{}, err
-			}
-			client = c.ID
-		}
-		env, err := environment("environment", in.Environment)
+		client, env, err := s.selected(in.ClientID, in.Environment)
 		if err != nil {
 			return List[Connection]{}, err
 		}

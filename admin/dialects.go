@@ -14,7 +14,8 @@ import (
 	"github.com/gatehouse-auth/gatehouse/dialect"
 )
 
-type dialectPath struct {
+// DialectPath names a dialect in a path.
+type DialectPath struct {
 	Name string `path:"name" doc:"dialect name"`
 }
 
@@ -32,7 +33,7 @@ func (s *server) dialectRoutes(api huma.API) {
 
 	route(s, api, huma.Operation{
 		OperationID: "show-dialect", Method: http.MethodGet, Path: "/dialects/{name}", Tags: tags, Summary: "Show a dialect's file",
-	}, func(ctx context.Context, by gatehouse.Actor, in *dialectPath) (DialectSource, error) {
+	}, func(ctx context.Context, by gatehouse.Actor, in *DialectPath) (DialectSource, error) {
 		d, err := s.knownDialect(in.Name)
 		if err != nil {
 			return DialectSource{}, err
@@ -42,7 +43,7 @@ func (s *server) dialectRoutes(api huma.API) {
 
 	route(s, api, huma.Operation{
 		OperationID: "show-dialect-docs", Method: http.MethodGet, Path: "/dialects/{name}/docs", Tags: tags, Summary: "Show a dialect's reference page",
-	}, func(ctx context.Context, by gatehouse.Actor, in *dialectPath) (DialectDocs, error) {
+	}, func(ctx context.Context, by gatehouse.Actor, in *DialectPath) (DialectDocs, error) {
 		d, err := s.knownDialect(in.Name)
 		if err != nil {
 			return DialectDocs{}, err

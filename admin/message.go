@@ -191,12 +191,11 @@ type InspectToken struct {
 
 // Inspection is the truth about a token, for its owner.
 type Inspection struct {
+	Token
 	Valid   bool     `json:"valid"`
-	Status  string   `json:"status" doc:"active, expired, revoked, or unknown"`
 	Reason  string   `json:"reason,omitempty" doc:"why it does not pass"`
-	Token   *Token   `json:"token" doc:"null where it is none of ours"`
 	Client  string   `json:"client,omitempty" doc:"its client's name"`
-	Scopes  []string `json:"scopes,omitempty"`
+	Scopes  []string `json:"scopes"`
 	User    string   `json:"user,omitempty"`
 	GrantID string   `json:"grant_id,omitempty" doc:"the connection or refresh family that it belongs to"`
 }

@@ -28,8 +28,14 @@ func (s *server) dialect(name string) *dialect.Dialect {
 // client finds a client by an id as we print it, which is as it goes on the
 // wire, or by the id itself.
 func (s *server) client(id string) (*gatehouse.Client, error) {
+	_, c, err := s.named(id)
+	return c, err
+}
+
+// named is client, and the id itself behind the one that was given.
+func (s *server) named(id string) (gatehouse.ClientID, *gatehouse.Client, error) {
 	if c, ok := s.engine.Client(gatehouse.ClientID(id)); ok {
-		return c, nil
+		return gatehouse.ClientID(id), c, nil
 	}
 	for _, d := range s.dialects() {
 		decoded, ok := d.FromWire(dialect.ClientID, id)
@@ -37,13 +43,24 @@ func (s *server) client(id string) (*gatehouse.Client, error) {
 			continue
 		}
 		if c, ok := s.engine.Client(gatehouse.ClientID(decoded)); ok && c.Dialect == d.Name {
-			return c, nil
+			return gatehouse.ClientID(decoded), c, nil
 		}
 	}
 	e := gatehouse.Refuse(gatehouse.NotFound, gatehouse.ReasonUnknownClient,
 		fmt.Sprintf("no client has the id %q: `gatehouse client list` shows those there are", id))
 	e.Field = "client_id"
-	return nil, e
+	return "", nil, e
+}
+
+// selected reads a client and an environment to select by; both may be empty.
+// The engine takes an id that a client has in one environment only for that
+// environment's.
+func (s *server) selected(client, env string) (id gatehouse.ClientID, in gatehouse.Environment, err error) {
+	if in, err = environment("environment", env); err != nil || client == "" {
+		return "", in, err
+	}
+	id, _, err = s.named(client)
+	return id, in, err
 }
 
 // wire writes a client's id as it goes on the wire.

@@ -15,7 +15,7 @@ func (s *server) secretRoutes(api huma.API) {
 		OperationID: "add-secret", Method: http.MethodPost, Path: "/clients/{id}/secrets", DefaultStatus: http.StatusCreated, Tags: tags,
 		Summary: "Add a second secret in an environment, before the first is retired",
 	}, func(ctx context.Context, by gatehouse.Actor, in *struct {
-		clientPath
+		ClientPath
 		Idempotent
 		Body AddSecret
 	}) (AddedSecret, error) {
@@ -38,7 +38,7 @@ func (s *server) secretRoutes(api huma.API) {
 	route(s, api, huma.Operation{
 		OperationID: "list-secrets", Method: http.MethodGet, Path: "/clients/{id}/secrets", Tags: tags,
 		Summary: "List a client's secrets: when, from where and how often each was used, and which is safe to retire",
-	}, func(ctx context.Context, by gatehouse.Actor, in *clientPath) (List[Secret], error) {
+	}, func(ctx context.Context, by gatehouse.Actor, in *ClientPath) (List[Secret], error) {
 		c, err := s.client(in.ID)
 		if err != nil {
 			return List[Secret]{}, err

@@ -9,7 +9,6 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/gatehouse-auth/gatehouse"
-	"github.com/gatehouse-auth/gatehouse/token"
 )
 
 func (s *server) tokenRoutes(api huma.API) {
@@ -81,7 +80,11 @@ func (s *server) tokenRoutes(api huma.API) {
 		}
 		found, err := s.engine.Inspect(ctx, in.Body.Token.Text)
 		if err != nil {
-			return Inspection{}, err
+			e := *gatehouse.AsError(err)
+			if e.Code == gatehouse.NotFound && e.Reason != "" {
+				e.Message += " (" + strings.ReplaceAll(string(e.Reason), "_", " ") + ")"
+			}
+			return Inspection{}, &e
 		}
 		return s.inspection(found), nil
 	})
@@ -114,14 +117,7 @@ func (s *server) tokenQuery(f TokenFilter) (q gatehouse.TokenQuery, err error) {
 	if f.Kind != "" {
 		q.Kinds = []gatehouse.TokenKind{gatehouse.TokenKind(f.Kind)}
 	}
-	if f.ClientID != "" {
-		c, err := s.client(f.ClientID)
-		if err != nil {
-			return q, err
-		}
-		q.Client = c.ID
-	}
-	if q.Environment, err = environment("environment", f.Environment); err != nil {
+	if q.Client, q.Environment, err = s.selected(f.ClientID, f.Environment); err != nil {
 		return q, err
 	}
 	q.Grant, err = parseID("connection_id", f.Connection)
@@ -159,14 +155,10 @@ func (s *server) selection(b Selection) (sel gatehouse.Selection, err error) {
 	if b.ClientID == "" {
 		return sel, nil
 	}
-	c, err := s.client(b.ClientID)
-	if err != nil {
+	if sel.Client, sel.Environment, err = s.selected(b.ClientID, b.Environment); err != nil {
 		return sel, err
 	}
-	sel.Client, sel.Name = c.ID, b.Name
-	if sel.Environment, err = environment("environment", b.Environment); err != nil {
-		return sel, err
-	}
+	sel.Name = b.Name
 	if b.Before != nil {
 		sel.Before = *b.Before
 	}
@@ -182,18 +174,15 @@ func (s *server) shownToken(r *gatehouse.TokenRecord) Token {
 }
 
 func (s *server) inspection(found *gatehouse.Inspection) Inspection {
-	out := Inspection{Status: "unknown", Reason: string(found.Reason)}
+	r := found.Record
+	out := Inspection{
+		Token: s.shownToken(r), Valid: found.Reason == "", Reason: string(found.Reason), Scopes: r.Scopes, User: r.User,
+	}
 	if found.Client != nil {
 		out.Client = found.Client.Name
 	}
-	if found.Record == nil {
-		return out
-	}
-	shown := s.shownToken(found.Record)
-	out.Token, out.Status, out.Scopes, out.User = &shown, string(found.Status), found.Record.Scopes, found.Record.User
-	out.Valid = found.Reason == ""
-	if found.Record.Grant != (token.ID{}) {
-		out.GrantID = found.Record.Grant.String()
+	if !r.Grant.IsZero() {
+		out.GrantID = r.Grant.String()
 	}
 	return out
 }

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -116,6 +117,14 @@ func (n *Node) demoClient(ctx context.Context, d *dialect.Dialect, kept *demo) (
 	case d.Rules.ClientIDForm == dialect.DomainID:
 		want.Domain = demoDomain
 	}
+	if d != nil {
+		for hole := range d.Rules.Fields {
+			if want.Fields == nil {
+				want.Fields = map[string]string{}
+			}
+			want.Fields[string(hole)] = demoField(string(hole))
+		}
+	}
 	const step = 500
 	for after := gatehouse.ClientID(""); ; {
 		clients := n.engine.Clients(after, step)
@@ -141,6 +150,14 @@ func (n *Node) demoClient(ctx context.Context, d *dialect.Dialect, kept *demo) (
 		kept.Secrets = append(kept.Secrets, demoSecret{s.ID.String(), admin.Credential{Text: s.Secret}})
 	}
 	return created.Client, nil
+}
+
+// demoField makes up what the demo client's owner would have said.
+func demoField(name string) string {
+	if strings.HasSuffix(name, "email") {
+		return "owner@" + demoDomain
+	}
+	return "demo"
 }
 
 // demoSecret returns a live secret of c that was kept, or adds one.

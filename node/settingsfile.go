@@ -134,7 +134,13 @@ func didYouMean(key string) string {
 		}
 	}
 	if best == "" {
-		return ": the settings are described in docs/settings.md"
+		var keys []string
+		for _, s := range known {
+			if s.absent == "" {
+				keys = append(keys, s.key)
+			}
+		}
+		return ": the settings are " + strings.Join(keys, ", ")
 	}
 	return fmt.Sprintf(": did you mean %q?", best)
 }

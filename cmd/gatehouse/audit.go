@@ -28,7 +28,7 @@ func auditList() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return print(cmd, list, func(w io.Writer) {
+		return show(cmd, list, func(w io.Writer) {
 			var rows [][]string
 			for _, e := range list.Items {
 				var detail []string
@@ -56,7 +56,7 @@ func auditCheck() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			err = print(cmd, r, func(w io.Writer) {
+			err = show(cmd, r, func(w io.Writer) {
 				fmt.Fprintf(w, "%s and %s checked\n", count(r.Events, "event"), count(r.Tokens, "token"))
 				for _, f := range r.Faults {
 					fmt.Fprintln(w, f)

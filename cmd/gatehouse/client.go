@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/gatehouse-auth/gatehouse"
 	"github.com/gatehouse-auth/gatehouse/admin"
 )
 
@@ -52,7 +53,7 @@ func clientCreate() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return print(cmd, created, func(w io.Writer) {
+			return show(cmd, created, func(w io.Writer) {
 				details(w, "client_id", created.ClientID, "name", created.Name, "dialect", created.Dialect)
 				for _, s := range created.Secrets {
 					fmt.Fprintln(w)
@@ -131,10 +132,10 @@ func clientList() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return print(cmd, list, func(w io.Writer) {
+		return show(cmd, list, func(w io.Writer) {
 			var rows [][]string
 			for _, c := range list.Items {
-				rows = append(rows, []string{c.ClientID, c.Name, c.Dialect, strings.Join(slices.Sorted(maps.Keys(c.ClientIDs)), ","), c.State, strings.Join(c.Scopes, " ")})
+				rows = append(rows, []string{c.ClientID, c.Name, c.Dialect, strings.Join(environmentsOf(c), ","), c.State, strings.Join(c.Scopes, " ")})
 			}
 			table(w, "CLIENT_ID NAME DIALECT ENVIRONMENTS STATE SCOPES", rows)
 			more(w, cmd, list.Next)
@@ -153,7 +154,7 @@ func clientShow() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return print(cmd, c, func(w io.Writer) { printClient(w, c) })
+		return show(cmd, c, func(w io.Writer) { printClient(w, c) })
 	}}
 }
 
@@ -222,7 +223,7 @@ func clientUpdate() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return print(cmd, client, func(w io.Writer) { printClient(w, client) })
+		return show(cmd, client, func(w io.Writer) { printClient(w, client) })
 	}
 	return c
 }
@@ -242,7 +243,7 @@ func clientState(use, short, done string) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return print(cmd, c, func(w io.Writer) {
+		return show(cmd, c, func(w io.Writer) {
 			fmt.Fprintf(w, "%s (%s) is %s", c.ClientID, c.Name, done)
 			if use != "enable" {
 				fmt.Fprintf(w, "; %s that it holds pass no more", count(c.Stopped, "live token"))
@@ -254,7 +255,7 @@ func clientState(use, short, done string) *cobra.Command {
 
 func printClient(w io.Writer, c admin.Client) {
 	pairs := []string{"client_id", c.ClientID, "name", c.Name, "dialect", c.Dialect, "state", c.State}
-	for _, env := range slices.Sorted(maps.Keys(c.ClientIDs)) {
+	for _, env := range environmentsOf(c) {
 		pairs = append(pairs, env, c.ClientIDs[env]+" ("+count(c.LiveSecrets[env], "live secret")+")")
 	}
 	ttl := ""
@@ -267,4 +268,14 @@ func printClient(w io.Writer, c admin.Client) {
 		pairs = append(pairs, name, c.Fields[name])
 	}
 	details(w, pairs...)
+}
+
+// environmentsOf lists a client's environments in the usual order.
+func environmentsOf(c admin.Client) (out []string) {
+	for _, env := range gatehouse.Environments {
+		if _, ok := c.ClientIDs[string(env)]; ok {
+			out = append(out, string(env))
+		}
+	}
+	return out
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -61,11 +62,29 @@ func adminToken() (secret.Text, error) {
 
 // pageFlags gives a list command --limit and --cursor.
 func pageFlags(c *cobra.Command) *admin.Page {
-	p := &admin.Page{}
-	c.Flags().IntVar(&p.Limit, "limit", 50, "how many to list at most, up to 500")
+	p := &admin.Page{Limit: 50}
+	c.Flags().Var((*limit)(&p.Limit), "limit", "how many to list at most, up to 500")
 	c.Flags().StringVar(&p.Cursor, "cursor", "", "continue where a list ended: its \"next\"")
 	return p
 }
+
+// limit is a flag for the size of a page.
+type limit int
+
+// Set reads a number from 1 to 500.
+func (l *limit) Set(s string) error {
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 1 || n > 500 {
+		return errors.New("it must be a number from 1 to 500")
+	}
+	*l = limit(n)
+	return nil
+}
+
+// Type names the kind of value in help.
+func (l *limit) Type() string { return "number" }
+
+func (l *limit) String() string { return strconv.Itoa(int(*l)) }
 
 // life is a flag for durations that also reads days.
 type life struct{ time.Duration }

@@ -31,7 +31,7 @@ func connectionCreate() *cobra.Command {
 			if len(made.Message) > 0 {
 				document = made.Message
 			}
-			return print(cmd, document, func(w io.Writer) {
+			return show(cmd, document, func(w io.Writer) {
 				details(w, "connection_id", made.ConnectionID, "user", made.User, "access_code", made.AccessCode.Reveal(),
 					"code_expires_at", when(made.CodeExpiresAt), "user_secret", made.UserSecret.Reveal())
 			})
@@ -59,7 +59,7 @@ func connectionList() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return print(cmd, list, func(w io.Writer) {
+		return show(cmd, list, func(w io.Writer) {
 			var rows [][]string
 			for _, c := range list.Items {
 				rows = append(rows, []string{c.ConnectionID, c.ClientID, c.Environment, c.User, when(c.CreatedAt), whenOr(c.DelinkedAt, "")})
@@ -83,7 +83,7 @@ func connectionDelink() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return print(cmd, r, func(w io.Writer) {
+			return show(cmd, r, func(w io.Writer) {
 				fmt.Fprintf(w, "connection %s is delinked; %s revoked\n", args[0], count(r.Revoked, "token"))
 			})
 		},

@@ -89,7 +89,7 @@ func dev(cmd *cobra.Command, settings node.Settings) (err error) {
 				return err
 			}
 		}
-		return print(cmd, started, func(w io.Writer) { fmt.Fprint(colorprofile.NewWriter(w, os.Environ()), human) })
+		return show(cmd, started, func(w io.Writer) { fmt.Fprint(colorprofile.NewWriter(w, os.Environ()), human) })
 	})
 }
 

@@ -31,7 +31,7 @@ func dialectList() *cobra.Command {
 			for _, d := range all {
 				list.Items = append(list.Items, admin.DescribeDialect(d))
 			}
-			return print(cmd, list, func(w io.Writer) {
+			return show(cmd, list, func(w io.Writer) {
 				var rows [][]string
 				for _, d := range list.Items {
 					rows = append(rows, []string{d.Name, d.Title, strings.Join(d.Operations, " ")})
@@ -53,7 +53,7 @@ func dialectShow() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return print(cmd, admin.DialectSource{Dialect: admin.DescribeDialect(d), Source: string(d.Source)}, func(w io.Writer) {
+			return show(cmd, admin.DialectSource{Dialect: admin.DescribeDialect(d), Source: string(d.Source)}, func(w io.Writer) {
 				fmt.Fprint(w, string(d.Source))
 			})
 		},
@@ -75,7 +75,7 @@ func dialectCheck() *cobra.Command {
 			} else {
 				report = admin.CheckAgainst(d, builtin)
 			}
-			if err := print(cmd, report, func(w io.Writer) { printCheck(w, d, report) }); err != nil {
+			if err := show(cmd, report, func(w io.Writer) { printCheck(w, d, report) }); err != nil {
 				return err
 			}
 			if !report.Valid {
@@ -125,7 +125,7 @@ func dialectDocs() *cobra.Command {
 			if err := d.Markdown(&page); err != nil {
 				return err
 			}
-			return print(cmd, admin.DialectDocs{Name: d.Name, Markdown: page.String()}, func(w io.Writer) { fmt.Fprint(w, page.String()) })
+			return show(cmd, admin.DialectDocs{Name: d.Name, Markdown: page.String()}, func(w io.Writer) { fmt.Fprint(w, page.String()) })
 		},
 	}
 	c.Flags().BoolVar(&openAPI, "openapi", false, "print OpenAPI 3.1 (JSON)")

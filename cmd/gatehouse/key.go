@@ -25,7 +25,7 @@ func keyList() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return print(cmd, list, func(w io.Writer) { printKeys(w, list) })
+			return show(cmd, list, func(w io.Writer) { printKeys(w, list) })
 		},
 	}
 }
@@ -43,7 +43,7 @@ func keyRotate() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return print(cmd, list, func(w io.Writer) { printKeys(w, list) })
+			return show(cmd, list, func(w io.Writer) { printKeys(w, list) })
 		},
 	}
 	environmentFlag(c, &r.Environment, "sandbox or live")
@@ -65,7 +65,7 @@ func keyRetire() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return print(cmd, list, func(w io.Writer) {
+			return show(cmd, list, func(w io.Writer) {
 				if compromised {
 					fmt.Fprintf(w, "key %s verifies nothing any more\n\n", args[0])
 				}

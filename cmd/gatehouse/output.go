@@ -11,9 +11,9 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// print writes v as one JSON document where --json asks for it, and what human
+// show writes v as one JSON document where --json asks for it, and what human
 // writes otherwise.
-func print(cmd *cobra.Command, v any, human func(w io.Writer)) error {
+func show(cmd *cobra.Command, v any, human func(w io.Writer)) error {
 	w := cmd.OutOrStdout()
 	if asJSON, _ := cmd.Flags().GetBool("json"); !asJSON {
 		human(w)

@@ -91,7 +91,8 @@ func unknownCommand(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
-	message := fmt.Sprintf("%s has no command %q", cmd.CommandPath(), args[0])
+	message := fmt.Sprintf("%q is no command of %s", args[0], cmd.CommandPath())
+	cmd.SuggestionsMinimumDistance = 2
 	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
 		message += fmt.Sprintf("; did you mean %q?", near[0])
 	}
@@ -102,7 +103,7 @@ func needsCommand(cmd *cobra.Command, _ []string) error {
 	if err := cmd.Help(); err != nil {
 		return err
 	}
-	return wrongUsage("%s needs a command", cmd.CommandPath())
+	return wrongUsage("name one of the commands of %s", cmd.CommandPath())
 }
 
 // printError says what went wrong and what to do next.

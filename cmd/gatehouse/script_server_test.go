@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -25,10 +26,13 @@ import (
 //	dev ARGS…      starts `gatehouse dev --json` on free ports and waits for what
 //	               it prints, which is then the standard output. Its directory is
 //	               $DATA unless --data says otherwise.
+//	page ARGS…     starts dev without --json, and puts what it prints into the
+//	               standard output
 //	serve ARGS…    starts `gatehouse serve` and waits until it serves
 //	! dev ARGS…    wants it to refuse to start; ! serve likewise
 //	stop           ends the server by SIGTERM and wants it to end well
 //	kill SIGNAL    sends it SIGNAL: HUP, TERM, KILL …
+//	exits N ARGS…  runs gatehouse ARGS and wants exit status N
 //	log REGEXP     waits until a line of its log matches;  ! log: none does by now
 //
 // dev and serve set URL and ADMIN (the listeners), dev also
@@ -36,7 +40,7 @@ import (
 // DIALECT_ENVIRONMENT_ID and DIALECT_ENVIRONMENT_SECRET: $OAUTH2_LIVE_ID. A script's
 // server ends with it.
 var serverCommands = map[string]func(*testscript.TestScript, bool, []string){
-	"dev": startDev, "serve": startServe, "stop": stopServer, "kill": killServer, "log": matchLog,
+	"dev": startDev, "page": startPage, "serve": startServe, "exits": exits, "stop": stopServer, "kill": killServer, "log": matchLog,
 }
 
 // patience is for a machine that is busy with other tests.
@@ -124,8 +128,9 @@ func refusesToStart(ts *testscript.TestScript, args ...string) {
 	}
 }
 
-func startDev(ts *testscript.TestScript, neg bool, args []string) {
-	given := append([]string{"dev", "--json"}, args...)
+// devArgs adds free ports and a directory of the script's own.
+func devArgs(ts *testscript.TestScript, args []string) []string {
+	given := append([]string{"dev"}, args...)
 	for _, flag := range []string{"--listen", "--admin-listen"} {
 		if !slices.Contains(args, flag) {
 			given = append(given, flag, "127.0.0.1:0")
@@ -134,6 +139,48 @@ func startDev(ts *testscript.TestScript, neg bool, args []string) {
 	if !slices.Contains(args, "--data") {
 		given = append(given, "--data", ts.Getenv("DATA"))
 	}
+	return given
+}
+
+// exits runs a command to its end.
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 1 {
+		ts.Fatalf("usage: exits N ARGS")
+	}
+	err := ts.Exec("gatehouse", args[1:]...)
+	status := 0
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		status = exit.ExitCode()
+	} else {
+		ts.Check(err)
+	}
+	if strconv.Itoa(status) != args[0] {
+		ts.Fatalf("exit status %d, want %s", status, args[0])
+	}
+}
+
+// startPage waits for the page's last line, which is the only one that speaks
+// of Ctrl-C.
+func startPage(ts *testscript.TestScript, neg bool, args []string) {
+	if neg {
+		ts.Fatalf("usage: page ARGS")
+	}
+	s := start(ts, devArgs(ts, args)...)
+	for {
+		line, err := s.stdout.ReadString('\n')
+		if err != nil {
+			ts.Fatalf("dev did not start: %v\n%s", err, readLog(s))
+		}
+		fmt.Fprint(ts.Stdout(), line)
+		if strings.Contains(line, "Ctrl-C") {
+			return
+		}
+	}
+}
+
+func startDev(ts *testscript.TestScript, neg bool, args []string) {
+	given := devArgs(ts, append([]string{"--json"}, args...))
 	if neg {
 		refusesToStart(ts, given...)
 		return

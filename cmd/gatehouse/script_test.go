@@ -23,6 +23,10 @@ func TestScripts(t *testing.T) {
 	maps.Copy(commands, serverCommands)
 	maps.Copy(commands, jsonCommands)
 	maps.Copy(commands, answerCommands)
+	builtin, err := filepath.Abs("../../dialect/builtin")
+	if err != nil {
+		t.Fatal(err)
+	}
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
@@ -30,6 +34,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			setupServer(env)
 			env.Setenv("DATA", filepath.Join(env.WorkDir, "data"))
+			env.Setenv("BUILTIN", builtin)
 			env.Setenv("NO_COLOR", "1")
 			env.Setenv("HOME", env.WorkDir) // no ~/.curlrc
 			return nil

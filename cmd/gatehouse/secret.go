@@ -38,7 +38,7 @@ func secretAdd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return print(cmd, added, func(w io.Writer) { printSecret(w, added.NewSecret) })
+			return show(cmd, added, func(w io.Writer) { printSecret(w, added.NewSecret) })
 		},
 	}
 	c.Flags().StringVar(&client, "client", "", "client id")
@@ -61,7 +61,7 @@ func secretList() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return print(cmd, list, func(w io.Writer) {
+			return show(cmd, list, func(w io.Writer) {
 				var rows [][]string
 				for _, s := range list.Items {
 					state := "live"
@@ -92,7 +92,7 @@ func secretRetire() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return print(cmd, r, func(w io.Writer) {
+			return show(cmd, r, func(w io.Writer) {
 				fmt.Fprintf(w, "secret %s of %s (%s) is retired; %s revoked\n", r.SecretID, r.ClientID, r.Environment, count(r.Revoked, "token"))
 			})
 		},

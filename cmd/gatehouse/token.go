@@ -36,7 +36,7 @@ func tokenIssue() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return print(cmd, issued, func(w io.Writer) {
+			return show(cmd, issued, func(w io.Writer) {
 				details(w, "token_id", issued.TokenID, "client_id", issued.ClientID, "environment", issued.Environment,
 					"expires_at", whenOr(issued.ExpiresAt, "never"), "scope", issued.Scope,
 					"access_token", issued.AccessToken.Reveal(), "refresh_token", issued.RefreshToken.Reveal())
@@ -74,7 +74,7 @@ func tokenList() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return print(cmd, list, func(w io.Writer) {
+		return show(cmd, list, func(w io.Writer) {
 			var rows [][]string
 			for _, t := range list.Items {
 				rows = append(rows, []string{t.TokenID, t.Kind, t.ClientID, t.Environment, t.Dialect, t.Name, when(t.IssuedAt), whenOr(t.ExpiresAt, "never"), t.Status})
@@ -103,14 +103,12 @@ func tokenInspect() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return print(cmd, found, func(w io.Writer) {
-				pairs := []string{"status", found.Status, "reason", strings.ReplaceAll(found.Reason, "_", " ")}
-				if t := found.Token; t != nil {
-					pairs = append(pairs, "token_id", t.TokenID, "kind", t.Kind, "client_id", t.ClientID, "client", found.Client,
-						"environment", t.Environment, "dialect", t.Dialect, "name", t.Name, "scope", strings.Join(found.Scopes, " "), "user", found.User,
-						"issued_at", when(t.IssuedAt), "expires_at", whenOr(t.ExpiresAt, "never"), "revoked_at", whenOr(t.RevokedAt, ""))
-				}
-				details(w, pairs...)
+			return show(cmd, found, func(w io.Writer) {
+				details(w, "status", found.Status, "reason", strings.ReplaceAll(found.Reason, "_", " "),
+					"token_id", found.TokenID, "kind", found.Kind, "client_id", found.ClientID, "client", found.Client,
+					"environment", found.Environment, "dialect", found.Dialect, "name", found.Name,
+					"scope", strings.Join(found.Scopes, " "), "user", found.User, "issued_at", when(found.IssuedAt),
+					"expires_at", whenOr(found.ExpiresAt, "never"), "revoked_at", whenOr(found.RevokedAt, ""))
 			})
 		},
 	}
@@ -170,7 +168,7 @@ func tokenRevoke() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return print(cmd, r, func(w io.Writer) { fmt.Fprintf(w, "%s revoked\n", count(r.Revoked, "token")) })
+		return show(cmd, r, func(w io.Writer) { fmt.Fprintf(w, "%s revoked\n", count(r.Revoked, "token")) })
 	}
 	return c
 }

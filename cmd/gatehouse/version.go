@@ -31,7 +31,7 @@ func versionCommand() *cobra.Command {
 		Use: "version", Short: "Say which Gatehouse this is", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			v := buildVersion()
-			return print(cmd, v, func(w io.Writer) {
+			return show(cmd, v, func(w io.Writer) {
 				fmt.Fprintf(w, "gatehouse %s (%s, %s/%s)\n", v.Version, v.Go, v.OS, v.Arch)
 			})
 		},
