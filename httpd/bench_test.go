@@ -155,6 +155,7 @@ func BenchmarkPublic(b *testing.B) {
 		headers      func(int) http.Header
 	}{
 		{"hello", hello, "GET", "/", "", func(int) http.Header { return none }},
+		{"hello-with-token", hello, "GET", "/", "", withToken},
 		{"mint", mintHandler(b, c.id, c.secret), "POST", "/oauth2/token", body, asForm},
 		{"token", h, "POST", "/oauth2/token", body, asForm},
 		{"verify", h, "GET", "/gate/verify?environment=live&scope=read", "", withToken},

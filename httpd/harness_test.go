@@ -36,6 +36,7 @@ type house struct {
 	engine *gatehouse.Engine
 	log    *lockedBuffer
 	clock  *testClock
+	spoken map[string]*dialect.Dialect
 }
 
 type testClock struct {
@@ -114,6 +115,10 @@ func newHouse(t testing.TB, change ...func(*gatehouse.Config, *httpd.Config)) *h
 	if serverConfig.Engine == nil {
 		serverConfig.Engine = h.engine
 	}
+	h.spoken = map[string]*dialect.Dialect{}
+	for _, d := range serverConfig.Dialects {
+		h.spoken[d.Name] = d
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() { defer close(done); _ = h.engine.Run(ctx) }()
@@ -122,6 +127,16 @@ func newHouse(t testing.TB, change ...func(*gatehouse.Config, *httpd.Config)) *h
 		t.Fatal(err)
 	}
 	return h
+}
+
+// speaking makes the house speak these dialects and no others.
+func speaking(t testing.TB, all ...*dialect.Dialect) func(*gatehouse.Config, *httpd.Config) {
+	t.Helper()
+	policies, err := httpd.Policies(all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func(e *gatehouse.Config, c *httpd.Config) { e.Policies, c.Dialects = policies, all }
 }
 
 // A credentials is what one client has in one environment.
@@ -245,11 +260,7 @@ func (h *house) standardToken(c credentials, pairs ...string) (access, refresh s
 // answer with what they would read from it.
 func (h *house) call(dialectName string, op dialect.OperationName, v dialect.Values) (*answer, dialect.Values, error) {
 	h.t.Helper()
-	d, err := dialect.Builtin(dialectName)
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	o := d.Operation(op)
+	o := h.spoken[dialectName].Operation(op)
 	if o == nil {
 		h.t.Fatalf("%s has no %s", dialectName, op)
 	}
@@ -276,12 +287,8 @@ func (c credentials) values() dialect.Values {
 // a connection where it has no issue.
 func (h *house) dialectToken(c credentials) (access, refresh string) {
 	h.t.Helper()
-	d, err := dialect.Builtin(c.dialect)
-	if err != nil {
-		h.t.Fatal(err)
-	}
 	v, op := c.values(), dialect.Issue
-	if d.Operation(dialect.Issue) == nil {
+	if h.spoken[c.dialect].Operation(dialect.Issue) == nil {
 		op = dialect.Exchange
 		v = h.connect(c)
 	}
