@@ -31,9 +31,6 @@ func (l *loader) compilePath(m *message, n *node) *pathTemplate {
 	case n.text == "/" || strings.Contains(n.text, "//") || strings.HasSuffix(n.text, "/"):
 		l.fail(n.position, "the path has an empty segment", hint)
 		return nil
-	case strings.ContainsAny(n.text, "?#%\\ ") || hasControl(n.text):
-		l.fail(n.position, "the path holds a character that it can't", "leave out ? # % \\ and spaces; query has its own key")
-		return nil
 	}
 	t := &pathTemplate{text: n.text}
 	for i, text := range strings.Split(n.text[1:], "/") {
@@ -45,6 +42,12 @@ func (l *loader) compilePath(m *message, n *node) *pathTemplate {
 		if message != "" {
 			l.fail(n.position, message, problemHint)
 			return nil
+		}
+		for _, literal := range p.literals() {
+			if strings.ContainsAny(literal, "?#%\\ ") || hasControl(literal) {
+				l.fail(n.position, "the path holds a character that it can't", "leave out ? # % \\ and spaces; query has its own key")
+				return nil
+			}
 		}
 		if p.isLiteral() {
 			if i == 0 {

@@ -76,6 +76,20 @@ func (p *pattern) holes() []*holeUse {
 	return uses
 }
 
+// literals lists the pattern's fixed pieces.
+func (p *pattern) literals() []string {
+	if p.isLiteral() {
+		return []string{p.literal.text}
+	}
+	var out []string
+	for _, part := range p.parts {
+		if part.hole == nil {
+			out = append(out, part.literal)
+		}
+	}
+	return out
+}
+
 // first returns the pattern's first hole, or nil.
 func (p *pattern) first() *holeUse {
 	for i := range p.parts {
