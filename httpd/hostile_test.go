@@ -355,3 +355,29 @@ func TestMetrics(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+// A dialect's validate takes one token in one header of one scheme.
+func TestValidateHeader(t *testing.T) {
+	h := newHouse(t)
+	tok, _ := h.dialectToken(h.client("su")[gatehouse.Sandbox])
+	other, _ := h.dialectToken(h.client("su", func(n *gatehouse.NewClient) { n.Domain = "other.example" })[gatehouse.Live])
+	ask := func(authorization ...string) int {
+		r := httptest.NewRequest("GET", builtin(t, "su").Operation(dialect.Validate).Path()+"?token="+tok+"&access_token="+tok, nil)
+		r.Header["Authorization"] = authorization
+		return h.do(r).status
+	}
+	for _, good := range []string{"Bearer " + tok, "bearer " + tok, "Bearer " + other} {
+		if status := ask(good); status != 200 {
+			t.Errorf("a good header gets %d", status)
+		}
+	}
+	for what, headers := range map[string][]string{
+		"none": nil, "Bearer alone": {"Bearer"}, "no scheme": {tok}, "Basic": {"Basic " + tok}, "empty": {""},
+		"two tokens": {"Bearer " + tok, "Bearer " + other}, "two schemes": {"Basic x", "Bearer " + tok}, "in one": {"Bearer " + tok + ", Bearer " + tok},
+		"live prefix on a sandbox token": {"Bearer " + strings.Replace(tok, "sandbox_", "live_", 1)},
+	} {
+		if status := ask(headers...); status != 401 && status != 400 {
+			t.Errorf("%s: %d", what, status)
+		}
+	}
+}

@@ -110,8 +110,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := newCall(s, w, r)
 	c.route = s.find(r)
 	defer s.finish(c)
-	if !s.secure(c) {
-		c.route.refuse(c, gatehouse.Refuse(gatehouse.InsecureTransport, gatehouse.ReasonPlainHTTP, "HTTPS is required"))
+	if why := s.insecure(c); why != "" {
+		c.route.refuse(c, &gatehouse.Error{Code: gatehouse.InsecureTransport, Reason: gatehouse.ReasonPlainHTTP, Message: "HTTPS is required", Err: errors.New(why)})
 		return
 	}
 	c.route.serve(c)

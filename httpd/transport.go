@@ -13,22 +13,29 @@ const maxHops = 32
 // the caller is somewhere else.
 var proxyHeaders = [...]string{"X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Real-Ip", "Forwarded", "Via"}
 
-// secure reports whether a credential could travel here without others reading
-// it: over TLS to us, over TLS to a trusted proxy that says so, or inside this
-// machine. A proxy on loopback that isn't named tells nothing, so what it
-// forwards is refused. Forwarded headers of others are never read.
-func (s *Server) secure(c *call) bool {
+// insecure says for the owner why others could read a credential on its way
+// here; "" is that they can't. Safe are TLS to us, TLS to a trusted proxy that
+// says so, and this machine's own loopback. A proxy on loopback that isn't
+// named tells nothing, so what it forwards is refused. Nobody else's forwarded
+// headers are read.
+func (s *Server) insecure(c *call) string {
 	h := c.r.Header
 	switch {
 	case c.r.TLS != nil:
-		return true
+		return ""
 	case s.dev && c.peer.IsLoopback():
-		return true
+		return ""
 	case s.trusts(c.peer) && h["X-Forwarded-Proto"] != nil:
-		proto := h["X-Forwarded-Proto"]
-		return len(proto) == 1 && strings.EqualFold(proto[0], "https")
+		if proto := h["X-Forwarded-Proto"]; len(proto) == 1 && strings.EqualFold(proto[0], "https") {
+			return ""
+		}
+		return "the trusted proxy does not say X-Forwarded-Proto: https"
+	case !c.peer.IsLoopback():
+		return "plain HTTP from outside this machine"
+	case forwarded(h):
+		return "forwarded over loopback by a proxy that trusted_proxies does not name"
 	default:
-		return c.peer.IsLoopback() && !forwarded(h)
+		return ""
 	}
 }
 
