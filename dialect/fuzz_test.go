@@ -29,7 +29,7 @@ func FuzzLoad(f *testing.F) {
 			}
 			for _, one := range err.(interface{ Unwrap() []error }).Unwrap() {
 				at := one.(*Error)
-				if lines := bytes.Count(data, []byte("\n")) + 1; at.Line < 1 || at.Line > lines+1 || at.Column < 1 || at.Message == "" {
+				if lines := bytes.Count(data, []byte("\n")) + bytes.Count(data, []byte("\r")) + 1; at.Line < 1 || at.Line > lines || at.Column < 1 || at.Message == "" {
 					t.Fatalf("%+v in %d lines", at, lines)
 				}
 			}
