@@ -59,9 +59,10 @@ func Open(ctx context.Context, s Settings, version admin.Version, log *slog.Logg
 	}
 	s.Ledger = cmp.Or(s.Ledger, s.Dir)
 	n = &Node{settings: s, version: version, log: log, started: time.Now()}
+	opened := n
 	defer func() {
 		if err != nil {
-			n.Close()
+			opened.Close() // the result is nil by now
 		}
 	}()
 	if err := n.listen(ctx); err != nil {
