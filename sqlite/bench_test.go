@@ -5,72 +5,44 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse"
-	"github.com/gatehouse-auth/gatehouse/token"
 )
 
-// benchStore is a store with n clients, each with a secret in both
-// environments.
+// benchStore is a store with n clients.
 func benchStore(b testing.TB, n int, opt Options) (*Store, []*gatehouse.Client) {
 	b.Helper()
-	s, err := Open(context.Background(), b.TempDir(), opt)
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() { _ = s.Close() })
-	now := time.Now()
+	s := open(b, b.TempDir(), opt)
 	clients := make([]*gatehouse.Client, n)
 	for i := range clients {
-		id := gatehouse.ClientID(fmt.Sprintf("client-%d", i))
-		c := &gatehouse.Client{
-			ID: id, IDs: map[gatehouse.Environment]gatehouse.ClientID{gatehouse.Sandbox: id, gatehouse.Live: id},
-			Name: "bench", Dialect: gatehouse.OAuth2, Scopes: []string{"read", "write"}, State: gatehouse.Enabled, CreatedAt: now,
-		}
-		for _, env := range gatehouse.Environments {
-			c.Secrets = append(c.Secrets, gatehouse.ClientSecret{ID: token.NewID(now), Environment: env, Digest: make([]byte, 32), CreatedAt: now})
-		}
-		clients[i] = c
+		clients[i] = newClient(gatehouse.ClientID(fmt.Sprintf("client-%d", i)))
 	}
-	var next atomic.Int64
-	done := make(chan error, 32)
-	for range cap(done) {
-		go func() {
-			for {
-				i := int(next.Add(1)) - 1
-				if i >= n {
-					done <- nil
-					return
-				}
-				act := gatehouse.Act{At: now, By: gatehouse.System("bench"), Action: "client.create", Subject: string(clients[i].ID)}
-				if err := s.SaveClient(context.Background(), act, clients[i]); err != nil {
-					done <- err
-					return
-				}
-			}
-		}()
-	}
-	for range cap(done) {
-		if err := <-done; err != nil {
-			b.Fatal(err)
-		}
-	}
+	inParallel(b, 32, n, func(i int) error { return s.SaveClient(context.Background(), createAct, clients[i]) })
 	return s, clients
 }
 
-// issue is what one client-credentials request for an opaque token records.
-func issue(c *gatehouse.Client, now time.Time) *gatehouse.Grant {
-	id := token.NewID(now)
-	return &gatehouse.Grant{
-		At: now,
-		Tokens: []gatehouse.TokenRecord{{
-			ID: id, Kind: gatehouse.AccessToken, Client: c.ID, Environment: gatehouse.Live, Dialect: c.Dialect, Scopes: c.Scopes,
-			Secret: c.Secrets[1].ID, Digest: append(id[:], id[:]...), IssuedAt: now, ExpiresAt: now.Add(time.Hour).Truncate(time.Second),
-		}},
-		By: gatehouse.Actor{Kind: gatehouse.ByClient, ID: string(c.ID)},
+// inParallel calls fn for each of n numbers from a number of goroutines.
+func inParallel(t testing.TB, goroutines, n int, fn func(i int) error) {
+	t.Helper()
+	var next atomic.Int64
+	var running sync.WaitGroup
+	for range goroutines {
+		running.Go(func() {
+			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+				if err := fn(i); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	running.Wait()
+	if t.Failed() {
+		t.FailNow()
 	}
 }
 

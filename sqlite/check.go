@@ -20,22 +20,7 @@ func (s *Store) CheckAudit(ctx context.Context) (*gatehouse.AuditReport, error) 
 	c := &check{drops: map[string]map[string]string{}}
 	err := s.read(ctx, func(v *view) error {
 		c.conn = v.conn
-		if err := c.events(); err != nil {
-			return err
-		}
-		if err := c.catalogue(); err != nil {
-			return err
-		}
-		parts, err := readCatalogue(v.conn)
-		if err != nil {
-			return err
-		}
-		for _, p := range parts {
-			if err := c.partition(p); err != nil {
-				return err
-			}
-		}
-		return nil
+		return c.run()
 	})
 	if err != nil {
 		return nil, err
@@ -49,6 +34,25 @@ type check struct {
 	report gatehouse.AuditReport
 	drops  map[string]map[string]string // details of partition.drop events, by partition
 	tables map[string]bool
+}
+
+func (c *check) run() error {
+	if err := c.events(); err != nil {
+		return err
+	}
+	if err := c.catalogue(); err != nil {
+		return err
+	}
+	parts, err := readCatalogue(c.conn)
+	if err != nil {
+		return err
+	}
+	for _, p := range parts {
+		if err := c.partition(p); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (c *check) fault(format string, args ...any) {

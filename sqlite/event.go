@@ -70,7 +70,9 @@ func scanEvent(st *sqlite.Stmt) (gatehouse.Event, error) {
 		Seq: st.ColumnInt64(0), At: columnTime(st, 1), Action: st.ColumnText(6), Subject: st.ColumnText(7),
 		By: gatehouse.Actor{Kind: gatehouse.ActorKind(st.ColumnText(2)), ID: st.ColumnText(3), Request: st.ColumnText(5)},
 	}
-	st.ColumnBytes(9, e.Hash[:])
+	if st.ColumnBytes(9, e.Hash[:]) != st.ColumnLen(9) || st.ColumnLen(9) != len(e.Hash) {
+		return e, fmt.Errorf("event %d: its hash is damaged", e.Seq)
+	}
 	if text := st.ColumnText(4); text != "" {
 		addr, err := netip.ParseAddr(text)
 		if err != nil || addr.String() != text {

@@ -7,8 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"zombiezen.com/go/sqlite"
-
 	"github.com/gatehouse-auth/gatehouse"
 )
 
@@ -100,11 +98,7 @@ func (w *writer) checkNew(id gatehouse.TokenID) error {
 		if !p.idsNow.holds(id) {
 			continue
 		}
-		taken := false
-		err := w.conn.rows(p.on("SELECT 1 FROM tokens_%d WHERE id = ?"), func(*sqlite.Stmt) error {
-			taken = true
-			return nil
-		}, id)
+		taken, err := p.has(w.conn, id)
 		if err != nil {
 			return err
 		}

@@ -55,6 +55,11 @@ func scanRow(st *sqlite.Stmt, p *partition) (*row, error) {
 		SpentAt:     columnTime(st, 16),
 		RevokedAt:   columnTime(st, 17),
 	}
+	for _, col := range []int{0, 10, 11, 12} {
+		if n := st.ColumnLen(col); n != 0 && n != len(r.ID) {
+			return r, fmt.Errorf("token %s has an id of %d bytes", r.ID, n)
+		}
+	}
 	switch {
 	case st.ColumnIsNull(2):
 		return r, fmt.Errorf("token %s names a client that is not there", r.ID)
@@ -99,16 +104,29 @@ func lookIn(parts []*partition, id gatehouse.TokenID) []*partition {
 }
 
 // findRow returns the row with this id, or nil.
-func findRow(c *conn, parts []*partition, id gatehouse.TokenID) (*row, error) {
+func findRow(c *conn, parts []*partition, id gatehouse.TokenID) (found *row, err error) {
 	for _, p := range parts {
-		var found *row
-		err := c.rows(p.on(rowQuery+"WHERE t.id = ?"), func(st *sqlite.Stmt) (err error) {
-			found, err = scanRow(st, p)
-			return err
-		}, id)
-		if found != nil || err != nil {
+		there, err := p.has(c, id)
+		if err != nil {
+			return nil, err
+		}
+		if there {
+			err = c.rows(p.on(rowQuery+"WHERE t.id = ?"), func(st *sqlite.Stmt) (err error) {
+				found, err = scanRow(st, p)
+				return err
+			}, id)
 			return found, err
 		}
 	}
 	return nil, nil
+}
+
+// has reports whether the partition has a token with this id. It is the cheap
+// question before rowQuery, which is dear to prepare.
+func (p *partition) has(c *conn, id gatehouse.TokenID) (there bool, err error) {
+	err = c.rows(p.on("SELECT 1 FROM tokens_%d WHERE id = ?"), func(*sqlite.Stmt) error {
+		there = true
+		return nil
+	}, id)
+	return there, err
 }

@@ -1,27 +1,11 @@
 package sqlite
 
 import (
-	"context"
 	"testing"
 
 	"github.com/gatehouse-auth/gatehouse"
 	"github.com/gatehouse-auth/gatehouse/storetest"
 )
-
-// open returns a store in dir, which is closed when the test ends.
-func open(t testing.TB, dir string, opt Options) *Store {
-	t.Helper()
-	s, err := Open(context.Background(), dir, opt)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return s
-}
 
 func TestStore(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) gatehouse.Store { return open(t, t.TempDir(), Options{}) })
