@@ -18,12 +18,18 @@ func TestValuesPrintNoValue(t *testing.T) {
 		v.SetSecret(ClientSecret, secret.New(canary))
 		v.SetList(Scope, []string{canary})
 	})
-	nested := struct{ V Values }{v}
+	nested := struct {
+		V  Values
+		R  Request
+		RP *Request
+		A  Response
+	}{v, Request{RawQuery: canary, Path: canary, Body: []byte(canary)}, &Request{Body: []byte(canary)}, Response{Body: []byte(canary)}}
 	var out strings.Builder
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
 		fmt.Fprintf(&out, verb+"\n", v)
 		fmt.Fprintf(&out, verb+"\n", nested)
 		fmt.Fprintf(&out, verb+"\n", &v)
+		fmt.Fprintf(&out, verb+"\n", nested.RP)
 	}
 	slog.New(slog.NewJSONHandler(&out, nil)).Info("m", "values", v, "nested", nested)
 	data, err := json.Marshal(nested)
@@ -31,7 +37,7 @@ func TestValuesPrintNoValue(t *testing.T) {
 		t.Fatal(err)
 	}
 	out.Write(data)
-	if strings.Contains(out.String(), canary) || strings.Contains(out.String(), fmt.Sprintf("%x", canary)) {
+	if strings.Contains(out.String(), canary) || strings.Contains(out.String(), fmt.Sprintf("%x", canary)) || strings.Contains(out.String(), "99 97 110") {
 		t.Error(out.String())
 	}
 	if v.String() != "{client_id client_secret scope}" {

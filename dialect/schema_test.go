@@ -2,6 +2,7 @@ package dialect
 
 import (
 	"bytes"
+	"os"
 	"strings"
 	"testing"
 
@@ -78,3 +79,35 @@ func TestSchemaRefuses(t *testing.T) {
 }
 
 func TestSchemaIsPinned(t *testing.T) { golden(t, "dialect.schema.json", append(Schema(), '\n')) }
+
+// The page about the form names everything that the form has.
+func TestTheFormIsDocumented(t *testing.T) {
+	page, err := os.ReadFile("../examples/dialects/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := append(append(holeNames(), codecNames(^kind(0))...), codeNames()...)
+	for _, name := range operationNames {
+		names = append(names, string(name))
+	}
+	for _, name := range names {
+		if !bytes.Contains(page, []byte("`"+name+"`")) {
+			t.Errorf("%s is missing", name)
+		}
+	}
+}
+
+func TestTheDocumentedFileLoads(t *testing.T) {
+	page, err := os.ReadFile("../examples/dialects/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(page), "\n    dialect: example")
+	sample, _, found := strings.Cut("    dialect: example"+rest, "\n\n")
+	if !found {
+		t.Fatal("the page has no sample")
+	}
+	if _, err := Load("README.md", []byte(strings.ReplaceAll("\n"+sample, "\n    ", "\n"))); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,10 +1,6 @@
 package dialect
 
 import (
-	"fmt"
-	"io"
-	"log/slog"
-	"strings"
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/secret"
@@ -150,23 +146,3 @@ func (v *Values) set(h Hole, value any) {
 	}
 	v.entries = append(v.entries, entry{h, value})
 }
-
-// String, Format, GoString, LogValue and MarshalJSON name the holes only: a
-// client id in a log is already more than a refusal needs.
-
-func (v Values) String() string {
-	var b strings.Builder
-	b.WriteByte('{')
-	for i, e := range v.entries {
-		if i > 0 {
-			b.WriteByte(' ')
-		}
-		b.WriteString(string(e.hole))
-	}
-	b.WriteByte('}')
-	return b.String()
-}
-func (v Values) GoString() string             { return v.String() }
-func (v Values) Format(f fmt.State, _ rune)   { _, _ = io.WriteString(f, v.String()) }
-func (v Values) LogValue() slog.Value         { return slog.StringValue(v.String()) }
-func (v Values) MarshalText() ([]byte, error) { return []byte(v.String()), nil }
