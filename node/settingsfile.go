@@ -29,8 +29,12 @@ func readFile(path string) (values, error) {
 		return nil, err
 	}
 	doc, err := parser.ParseBytes(b, 0)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %s", path, yaml.FormatError(err, false, false))
+	var broken yaml.Error
+	if errors.As(err, &broken) {
+		at := broken.GetToken().Position
+		return nil, fmt.Errorf("%s:%d:%d: %s", path, at.Line, at.Column, broken.GetMessage())
+	} else if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	if len(doc.Docs) > 1 {
 		return nil, fmt.Errorf("%s: it holds several YAML documents: keep one", path)

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"os"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -38,6 +39,9 @@ func runCurl(ts *testscript.TestScript, neg bool, args []string) {
 		if err := os.Remove(file); err != nil && !os.IsNotExist(err) {
 			ts.Fatalf("%v", err)
 		}
+	}
+	if slices.Contains(args, "--head") {
+		body = os.DevNull // curl would write the headers there
 	}
 	err := ts.Exec("curl", append([]string{"--silent", "--show-error", "--max-time", "20", "--dump-header", headers, "--output", body}, args...)...)
 	if failed := err != nil; failed != neg {

@@ -3,9 +3,16 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
+	"math/big"
+	"net"
 	"os"
 	"os/exec"
 	"regexp"
@@ -30,17 +37,20 @@ import (
 //	               standard output
 //	serve ARGS…    starts `gatehouse serve` and waits until it serves
 //	! dev ARGS…    wants it to refuse to start; ! serve likewise
-//	stop           ends the server by SIGTERM and wants it to end well
-//	kill SIGNAL    sends it SIGNAL: HUP, TERM, KILL …
+//	stop           ends the server by SIGTERM, where signal TERM has not, and wants it
+//	               to end well
+//	signal NAME    sends it SIGHUP, SIGTERM, SIGKILL …
 //	exits N ARGS…  runs gatehouse ARGS and wants exit status N
 //	log REGEXP     waits until a line of its log matches;  ! log: none does by now
 //
-// dev and serve set URL and ADMIN (the listeners), dev also
+//	certificate CERT KEY   makes a certificate of 127.0.0.1 that signs itself
+//
+// dev and serve set URL, ADMIN (the listeners) and PID, dev also
 // GATEHOUSE_ADMIN_TOKEN and, for each pair of demo credentials,
 // DIALECT_ENVIRONMENT_ID and DIALECT_ENVIRONMENT_SECRET: $OAUTH2_LIVE_ID. A script's
 // server ends with it.
 var serverCommands = map[string]func(*testscript.TestScript, bool, []string){
-	"dev": startDev, "page": startPage, "serve": startServe, "exits": exits, "stop": stopServer, "kill": killServer, "log": matchLog,
+	"dev": startDev, "page": startPage, "serve": startServe, "exits": exits, "stop": stopServer, "signal": signalServer, "certificate": makeCertificate, "log": matchLog,
 }
 
 // patience is for a machine that is busy with other tests.
@@ -51,6 +61,7 @@ type server struct {
 	cmd    *exec.Cmd
 	stdout *bufio.Reader
 	log    *os.File
+	asked  bool          // to end
 	ended  chan struct{} // closed when the process has ended
 	err    error         // how it ended
 }
@@ -92,13 +103,14 @@ func start(ts *testscript.TestScript, args ...string) *server {
 	}
 	log, err := os.CreateTemp(ts.Getenv("WORK"), "server-*.log")
 	ts.Check(err)
-	s.cmd, s.log, s.ended = gatehouseCommand(ts, args...), log, make(chan struct{})
+	s.cmd, s.log, s.asked, s.ended = gatehouseCommand(ts, args...), log, false, make(chan struct{})
 	s.cmd.Stderr = log
 	out, w, err := os.Pipe()
 	ts.Check(err)
 	s.stdout, s.cmd.Stdout = bufio.NewReader(out), w
 	ts.Check(s.cmd.Start())
 	ts.Check(w.Close())
+	ts.Setenv("PID", strconv.Itoa(s.cmd.Process.Pid))
 	go func(ended chan struct{}) {
 		s.err = s.cmd.Wait()
 		close(ended)
@@ -231,7 +243,9 @@ func stopServer(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) > 0 || s.cmd == nil {
 		ts.Fatalf("usage: stop, with a server running")
 	}
-	_ = s.cmd.Process.Signal(syscall.SIGTERM) // it may have ended: the error says how
+	if !s.asked {
+		_ = s.cmd.Process.Signal(syscall.SIGTERM) // it may have ended: the error says how
+	}
 	waitForEnd(ts, s)
 	if s.err != nil {
 		ts.Fatalf("the server ended badly: %v\n%s", s.err, readLog(s))
@@ -251,12 +265,13 @@ var signals = map[string]syscall.Signal{
 	"STOP": syscall.SIGSTOP, "CONT": syscall.SIGCONT, "ABRT": syscall.SIGABRT,
 }
 
-func killServer(ts *testscript.TestScript, neg bool, args []string) {
+func signalServer(ts *testscript.TestScript, neg bool, args []string) {
 	s := serverOf(ts)
 	if neg || len(args) != 1 || signals[args[0]] == 0 || s.cmd == nil {
-		ts.Fatalf("usage: kill HUP|INT|TERM|KILL|STOP|CONT|ABRT, with a server running")
+		ts.Fatalf("usage: signal HUP|INT|TERM|KILL|STOP|CONT|ABRT, with a server running")
 	}
 	ts.Check(s.cmd.Process.Signal(signals[args[0]]))
+	s.asked = s.asked || args[0] == "TERM" || args[0] == "INT"
 	if args[0] == "KILL" || args[0] == "ABRT" {
 		waitForEnd(ts, s)
 	}
@@ -303,4 +318,25 @@ func readLog(s *server) []byte {
 		return []byte(err.Error())
 	}
 	return b
+}
+
+func makeCertificate(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: certificate CERT KEY")
+	}
+	public, private, err := ed25519.GenerateKey(nil)
+	ts.Check(err)
+	serial, err := rand.Int(rand.Reader, big.NewInt(1<<62))
+	ts.Check(err)
+	template := &x509.Certificate{
+		SerialNumber: serial, Subject: pkix.Name{CommonName: "127.0.0.1"}, IsCA: true, BasicConstraintsValid: true, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, public, private)
+	ts.Check(err)
+	key, err := x509.MarshalPKCS8PrivateKey(private)
+	ts.Check(err)
+	for file, block := range map[string]*pem.Block{args[0]: {Type: "CERTIFICATE", Bytes: der}, args[1]: {Type: "PRIVATE KEY", Bytes: key}} {
+		ts.Check(os.WriteFile(ts.MkAbs(file), pem.EncodeToMemory(block), 0o600))
+	}
 }
