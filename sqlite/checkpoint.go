@@ -73,7 +73,7 @@ func (k *checkpoints) move(c *conn) (length int64) {
 	})
 	switch {
 	case err == nil:
-	case sqlite.ErrCode(err).ToPrimary() == sqlite.ResultFull:
+	case isFull(err):
 		k.store.logger.Warn("no space to move the log into the database", "error", err)
 	default:
 		k.store.fatal("checkpoint", err)

@@ -214,12 +214,19 @@ func (w *writer) commit() error {
 // fsync the kernel may have dropped what it could not write, so a second try
 // that succeeds would prove nothing: the process must end and recover.
 func (w *writer) commitFailed(err error) error {
-	if sqlite.ErrCode(err).ToPrimary() == sqlite.ResultFull {
+	if isFull(err) {
 		return w.rollback(err)
 	}
 	w.store.fail(fmt.Errorf("commit: %w", err))
 	_ = w.rollback(err)
 	return fmt.Errorf("%w: %w", gatehouse.ErrUnknownOutcome, err)
+}
+
+// isFull reports that something could not be written for want of space, and
+// that nothing of it was. SQLite has a code of its own for the log's index.
+func isFull(err error) bool {
+	code := sqlite.ErrCode(err)
+	return code.ToPrimary() == sqlite.ResultFull || code == sqlite.ResultIOErrSHMSize
 }
 
 // rollback undoes the group and forgets what the writer remembered.
@@ -232,7 +239,9 @@ func (w *writer) rollback(cause error) error {
 	}
 	switch sqlite.ErrCode(cause).ToPrimary() {
 	case sqlite.ResultIOErr, sqlite.ResultCorrupt, sqlite.ResultNotADB:
-		w.store.fail(cause)
+		if !isFull(cause) {
+			w.store.fail(cause)
+		}
 	}
 	return fmt.Errorf("%w: %w", gatehouse.ErrStore, cause)
 }
