@@ -141,6 +141,7 @@ var badFiles = []struct {
 	{"token without its end", "opaque: {}", "jwt: {algorithm: EdDSA, claims: {jti: \"{token_id}\", sub: \"{client_id}\", iat: \"{issued_at|unix}\"}}", "15:35", "{expires_at}", "exp"},
 	{"token that names its key", "opaque: {}", "jwt: {algorithm: EdDSA, header: {jku: x}, claims: {jti: \"{token_id}\", sub: \"{client_id}\", iat: \"{issued_at|unix}\", exp: \"{expires_at|unix}\"}}", "15:36", `"jku"`, "leave it out"},
 	{"keys that look alike", "opaque: {}", "jwt: {algorithm: EdDSA, key_id: APIKEY, claims: {jti: \"{token_id}\", sub: \"{client_id}\", iat: \"{issued_at|unix}\", exp: \"{expires_at|unix}\"}}", "15:35", "told apart", "{key_index}"},
+	{"keys that are numbers", "opaque: {}", "jwt: {algorithm: EdDSA, key_id: \"{key_index}\", claims: {jti: \"{token_id}\", sub: \"{client_id}\", iat: \"{issued_at|unix}\", exp: \"{expires_at|unix}\"}}", "15:35", "told apart", "a word"},
 	{"refresh without a wire", "opaque: {}", "opaque: {}\n  refresh: {mode: rotate, life: 24h}", "15:3", "nothing takes them", "refresh: none"},
 	{"number of another spelling", "status: 400", "status: 0x190", "11:31", "as in JSON", "quote"},
 	{"not a dialect name", "dialect: tiny", "dialect: Tiny API", "1:10", "not a dialect name", "lower-case"},
@@ -211,7 +212,7 @@ func TestLargeAndDeepFiles(t *testing.T) {
 			if _, err := Load("big.yaml", []byte(file)); err == nil {
 				t.Error("it loads")
 			}
-			if took := time.Since(start); took > 2*time.Second {
+			if took := time.Since(start); took > 10*time.Second {
 				t.Errorf("refusing it took %v", took)
 			}
 		})

@@ -72,18 +72,14 @@ func (l *loader) loadJWT(p *TokenPolicy, n *node) {
 	}
 	if id := n.get("key_id"); id != nil && l.expect(id, textNode, "key_id") {
 		pattern, message, hint := parsePattern(id.text, inKeyID)
-		last := len(pattern.parts) - 1
 		switch {
 		case message != "":
 			l.fail(id.position, message, hint)
-		case last < 0 || last > 1 || pattern.parts[last].hole == nil || pattern.parts[last].hole.optional ||
-			last == 1 && !prefixForm.MatchString(pattern.parts[0].literal):
-			l.fail(id.position, "key ids can't be told apart", `end it with the index, as in "KEY{key_index}"`)
+		case len(pattern.parts) != 2 || !prefixForm.MatchString(pattern.parts[0].literal) || pattern.parts[1].hole.optional:
+			// A bare number would meet other dialects' numbers in the one key set.
+			l.fail(id.position, "key ids can't be told apart", `write a word and the index, as in "KEY{key_index}"`)
 		default:
-			p.KeyIDIndexed = true
-			if last == 1 {
-				p.KeyIDPrefix = pattern.parts[0].literal
-			}
+			p.KeyIDIndexed, p.KeyIDPrefix = true, pattern.parts[0].literal
 		}
 	}
 	if header := n.get("header"); header != nil {

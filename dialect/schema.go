@@ -157,7 +157,7 @@ func tokenSchema() object {
 	claims := ref("token_body")
 	jwt := closed(object{
 		"algorithm": object{"enum": algorithms},
-		"key_id":    object{"type": "string", "pattern": `^[A-Za-z0-9_-]{0,32}\{key_index\}$`, "description": "A prefix and the signing key's index."},
+		"key_id":    object{"type": "string", "pattern": `^[A-Za-z0-9_-]{1,32}\{key_index\}$`, "description": "A prefix and the signing key's index."},
 		"header":    ref("token_body"),
 		"claims":    claims,
 	}, "algorithm", "claims")

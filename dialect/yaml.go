@@ -17,7 +17,8 @@ import (
 const (
 	maxFileBytes = 256 << 10
 	maxDepth     = 32
-	maxMembers   = 256 // of one mapping or list
+	maxMembers   = 256  // of one mapping or list
+	maxEntries   = 4096 // of the file; the parser compares each key with each
 )
 
 // node is the part of YAML that a dialect may use: mappings, lists and plain
@@ -101,9 +102,16 @@ func (l *loader) parse(data []byte) *node {
 // plain refuses the tokens of YAML's indirections, and nesting deep enough to
 // make the parser work hard.
 func (l *loader) plain(tokens token.Tokens) bool {
-	depth, documents := 0, 0
+	depth, documents, entries := 0, 0, 0
 	for _, t := range tokens {
 		at := tokenPosition(t)
+		switch t.Type {
+		case token.MappingValueType, token.CollectEntryType, token.SequenceEntryType:
+			if entries++; entries > maxEntries {
+				l.fail(at, "there are too many entries", "4096 are allowed in a file")
+				return false
+			}
+		}
 		switch t.Type {
 		case token.AnchorType, token.AliasType:
 			l.fail(at, "anchors and aliases are not allowed", "write the value out where it is used")
