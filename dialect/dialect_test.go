@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os/exec"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/gatehouse-auth/gatehouse/secret"
@@ -194,4 +195,24 @@ func TestRefusalOfAnUnknownAnswer(t *testing.T) {
 			t.Errorf("%d: %v %+v", status, ok, refusal)
 		}
 	}
+}
+
+// A dialect serves many requests at once; the race detector watches this.
+func TestConcurrentUse(t *testing.T) {
+	d := wideDialect(t)
+	var wait sync.WaitGroup
+	for i := range 8 {
+		wait.Go(func() {
+			id := fmt.Sprint("client-", i)
+			for range 50 {
+				o, v, err := d.ReadRequest(post(issuePath, `{"grant_type":"client_credentials","id":"`+id+`","key":"b"}`))
+				if err != nil || v.Text(ClientID) != id {
+					t.Errorf("%v %v", o, err)
+					return
+				}
+				d.ReadError(d.WriteError(InvalidClient, v))
+			}
+		})
+	}
+	wait.Wait()
 }

@@ -130,14 +130,12 @@ func (l *loader) plain(tokens token.Tokens) bool {
 				l.fail(at, "the file must hold one YAML document", "put each dialect in its own file")
 				return false
 			}
-		case token.MappingStartType, token.SequenceStartType, token.SequenceEntryType:
-			if t.Type == token.SequenceEntryType {
-				if at.column/2 > maxDepth {
-					l.tooDeep(at)
-					return false
-				}
-				continue
+		case token.SequenceEntryType:
+			if at.column > 2*maxDepth {
+				l.tooDeep(at) // "- - - x" nests once for each two columns
+				return false
 			}
+		case token.MappingStartType, token.SequenceStartType:
 			if depth++; depth > maxDepth {
 				l.tooDeep(at)
 				return false
