@@ -149,6 +149,7 @@ func TestDialectRefusals(t *testing.T) {
 	panicking := h.failing(nil, "with a canary-secret in it", all...)
 	down := h.failing(fmt.Errorf("commit: %w", gatehouse.ErrStore), nil, all...)
 	limited := h.failing(&gatehouse.Error{Code: gatehouse.RateLimited, RetryAfter: 90 * time.Second, Limit: &gatehouse.LimitState{Limit: 5, Window: time.Minute, Reset: time.Minute}}, nil, all...)
+	telling := h.failing(&gatehouse.Error{Code: gatehouse.InvalidClient, Message: "canary: the client is disabled"}, nil, all...)
 	odd := h.failing(errors.New("open /var/lib/canary-secret: no such file"), nil, all...)
 
 	for name, o := range served(t) {
@@ -186,6 +187,7 @@ func TestDialectRefusals(t *testing.T) {
 		if a := refused("panic", panicking, sample(t, o)); a.status != 500 {
 			t.Errorf("%s panic: %d", name, a.status)
 		}
+		refused("reason", telling, sample(t, o))
 		if a := refused("odd error", odd, sample(t, o)); a.status != 500 {
 			t.Errorf("%s odd error: %d", name, a.status)
 		}
@@ -340,6 +342,14 @@ func TestValidateExpired(t *testing.T) {
 	}
 	if g := h.verify(tok, "environment=live"); g.status != 401 || !strings.Contains(g.header.Get("WWW-Authenticate"), "expired") {
 		t.Errorf("the gate says %d %v", g.status, g.header)
+	}
+	// Where an answer can't say so, the expired is refused like the false.
+	other, _ := h.dialectToken(h.client("su")[gatehouse.Live])
+	h.clock.advance(2 * time.Hour)
+	var v2 dialect.Values
+	v2.SetSecret(dialect.AccessToken, secret.New(other))
+	if a, _, err := h.call("su", dialect.Validate, v2); err == nil || a.status != 401 {
+		t.Errorf("expired: %d %s", a.status, a.body)
 	}
 	h.clock.advance(25 * time.Hour)
 	if a, _, _ := ask(tok); a.status != 401 {

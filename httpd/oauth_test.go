@@ -171,6 +171,12 @@ func TestTokenRefuses(t *testing.T) {
 			return r
 		}(), 413, "invalid_request"},
 
+		{"claims to be huge", func() *http.Request {
+			r := raw("grant_type=client_credentials")
+			r.ContentLength = 1 << 50
+			return r
+		}(), 413, "invalid_request"},
+
 		{"secret in the query", func() *http.Request {
 			r := good()
 			r.URL.RawQuery = "client_secret=" + c.secret
@@ -469,6 +475,25 @@ func (h *house) failing(err error, panics any, dialects ...*dialect.Dialect) *ho
 	down := *h
 	down.Server = server
 	return &down
+}
+
+// What the engine says of a refused credential never reaches the caller: its
+// code alone does.
+func TestReasonsStayInside(t *testing.T) {
+	h := newHouse(t)
+	c := credentials{id: "x", secret: "y"}
+	for code, status := range map[gatehouse.Code]int{
+		gatehouse.InvalidClient: 401, gatehouse.InvalidGrant: 400, gatehouse.InvalidToken: 401, gatehouse.ServerError: 500,
+	} {
+		down := h.failing(&gatehouse.Error{Code: code, Reason: gatehouse.ReasonClientDisabled, Message: "canary: disabled", Err: errors.New("canary")}, nil)
+		for _, r := range []*http.Request{
+			c.as(post("/oauth2/token", form("grant_type", "client_credentials"))), c.as(post("/oauth2/introspect", form("token", "x"))),
+		} {
+			if a := down.do(r); a.status != status || strings.Contains(a.body, "canary") {
+				t.Errorf("%s: %d %s", code, a.status, a.body)
+			}
+		}
+	}
 }
 
 // A store that can't answer is 503 with Retry-After, never a success: a client

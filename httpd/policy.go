@@ -69,11 +69,7 @@ func policyOf(d *dialect.Dialect) (gatehouse.Policy, error) {
 	if !p.Algorithm.Valid() {
 		return p, fmt.Errorf("unknown algorithm %q: use EdDSA, ES256 or RS256", t.Algorithm)
 	}
-	if t.KeyIDIndexed {
-		if p.KeyPrefix = t.KeyIDPrefix; p.KeyPrefix == "" {
-			return p, errors.New("a key id that is only a number is not unique: write something before {key_index}")
-		}
-	}
+	p.KeyPrefix = t.KeyIDPrefix
 	form := &jwtForm{dialect: d}
 	p.JWT = form
 	return p, form.check()

@@ -55,7 +55,6 @@ func TestPoliciesRefuse(t *testing.T) {
 		"exp in milliseconds": {`exp: "{expires_at|unix}"`, `exp: "{expires_at|unix-ms}"`},
 		"exp elsewhere":       {`exp: "{expires_at|unix}"`, `end: "{expires_at|unix}"`},
 		"no client":           {`id: "{client_id}"`, `id: "{connection_id}"`},
-		"key id only a count": {`key_id: "APIKEY{key_index}"`, `key_id: "{key_index}"`},
 	} {
 		source := strings.Replace(papaya, change[0], change[1], 1)
 		if source == papaya {
@@ -165,6 +164,34 @@ func TestJWTFormRefuses(t *testing.T) {
 	} {
 		if err := read(x.header, x.claims); err == nil {
 			t.Errorf("%s: was read", what)
+		}
+	}
+}
+
+// A token that says another environment than its key's is none, though we
+// would never sign one.
+func TestJWTFormKeepsToItsEnvironment(t *testing.T) {
+	source := strings.Replace(string(builtin(t, "dogpay").Source), `sub: "{client_id}"`, "sub: \"{client_id}\"\n      env: \"{environment}\"", 1)
+	d, err := dialect.Load("dogpay.yaml", []byte(source))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := policy(t, d)
+	key, ring := testKey(t, p)
+	now := time.Now().Truncate(time.Second)
+	for env, want := range map[gatehouse.Environment]bool{gatehouse.Live: true, gatehouse.Sandbox: false} {
+		tok, err := p.JWT.Mint(key, &gatehouse.Minting{ClientID: "c", Issuer: issuer, Record: gatehouse.TokenRecord{
+			ID: token.NewID(now), Environment: env, IssuedAt: now, ExpiresAt: now.Add(time.Hour),
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		signed, err := ring.Verify(tok.Reveal(), now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := p.JWT.Read(signed); (err == nil) != want {
+			t.Errorf("%s under a key of live: %v", env, err)
 		}
 	}
 }

@@ -117,3 +117,16 @@ func TestFreshness(t *testing.T) {
 		}
 	}
 }
+
+// A call that goes back to its pool takes nothing of its request along.
+func TestCallForgets(t *testing.T) {
+	c := &call{body: []byte("secret"), id: "x", status: 200}
+	body := c.body
+	if refusal := c.form.read([]byte("client_secret=secret")); refusal != nil {
+		t.Fatal(refusal)
+	}
+	c.free()
+	if c.form.n != 0 || c.form.params[0] != (param{}) || string(body) == "secret" || len(c.body) != 0 || c.id != "" || c.status != 0 {
+		t.Errorf("%+v", c)
+	}
+}
