@@ -27,7 +27,8 @@ soak: prerequisites vet ## the long forms: exact bounds, many trials, long fuzzi
 	./test/fuzz 10m
 
 bench: prerequisites ## the benchmarks of docs/benchmarks.md, beside their yardsticks
-	./test/bench
+	$(GO) run ./test/bench
+	$(GO) test -run "^$$" -bench . -benchtime 1s . ./token ./credential ./dialect ./sqlite ./gate ./httpd
 
 fuzz:
 	./test/fuzz 1m
