@@ -2,7 +2,6 @@ package admin
 
 import (
 	"fmt"
-	"runtime/debug"
 	"strconv"
 	"strings"
 	"time"
@@ -11,8 +10,6 @@ import (
 	"github.com/gatehouse-auth/gatehouse/dialect"
 	"github.com/gatehouse-auth/gatehouse/token"
 )
-
-func stack() string { return string(debug.Stack()) }
 
 // dialect returns the dialect in use under this name, nil for none: standard
 // OAuth 2.0 is none.
@@ -84,7 +81,7 @@ func environment(field, name string) (gatehouse.Environment, error) {
 	return env, nil
 }
 
-// ID reads an id of ours, a UUID.
+// parseID reads an id of ours, a UUID; "" is the zero one.
 func parseID(field, s string) (token.ID, error) {
 	if s == "" {
 		return token.ID{}, nil
@@ -145,8 +142,8 @@ func moment(t time.Time) *time.Time {
 
 func seconds(n int64) time.Duration { return time.Duration(n) * time.Second }
 
-// page reads a cursor and bounds a page. one more than limit is to be read, to
-// know whether a page follows.
+// page reads a cursor. One item more than limit is to be read, to know whether
+// a page follows.
 func (s *server) page(kind string, p Page) (position string, limit int, err error) {
 	if p.Cursor == "" {
 		return "", p.Limit, nil

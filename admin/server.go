@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"runtime/debug"
 	"sync"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -120,7 +121,7 @@ func (s *server) recovering(next http.Handler) http.Handler {
 					panic(v)
 				}
 				s.log.Error("the admin API panicked", "method", r.Method, "route", r.Pattern,
-					"request", w.Header().Get(RequestIDHeader), "stack", stack())
+					"request", w.Header().Get(RequestIDHeader), "stack", string(debug.Stack()))
 				writeProblem(w, problemOf(gatehouse.Refuse(gatehouse.ServerError, gatehouse.ReasonInternal, "internal error")))
 			}
 		}()

@@ -160,7 +160,8 @@ func (n *Node) keyEncryptionKey(fresh bool) ([32]byte, error) {
 }
 
 // makeDir makes the data directory, for its owner only, and reports whether no
-// ledger is in it yet.
+// ledger is in it yet. One that is there may be readable to others, since none
+// of its files is, but not writable.
 func makeDir(dir string) (fresh bool, err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return false, fmt.Errorf("database: %w", err)
@@ -172,8 +173,8 @@ func makeDir(dir string) (fresh bool, err error) {
 	if !info.IsDir() {
 		return false, fmt.Errorf("database: %s is no directory", dir)
 	}
-	if mode := info.Mode().Perm(); mode&0o077 != 0 {
-		return false, fmt.Errorf("database: others may use %s (mode %04o): run: chmod 700 '%s'", dir, mode, dir)
+	if mode := info.Mode().Perm(); mode&0o022 != 0 {
+		return false, fmt.Errorf("database: others may write to %s (mode %04o): run: chmod 700 '%s'", dir, mode, dir)
 	}
 	ledgers, err := filepath.Glob(filepath.Join(dir, "*.db"))
 	return len(ledgers) == 0, err
