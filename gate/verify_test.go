@@ -190,6 +190,9 @@ func TestDialectWords(t *testing.T) {
 		if slices.Contains(seen, body) {
 			t.Errorf("%s answers like another: %s", name, body)
 		}
+		if strings.Contains(body, "the access token is invalid") {
+			t.Errorf("%s says it in our sentence: %s", name, body)
+		}
 		seen = append(seen, body)
 	}
 }

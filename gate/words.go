@@ -68,7 +68,9 @@ func (g *Verify) words(name string) *dialect.Dialect {
 // inWordsOf takes a dialect's headers and body. The status stays ours.
 func (g *Verify) inWordsOf(d *dialect.Dialect, h http.Header, r *http.Request, e *gatehouse.Error) []byte {
 	var v dialect.Values
-	v.SetText(dialect.Message, messageOf(e))
+	if _, ours := told[e.Code]; !ours {
+		v.SetText(dialect.Message, e.Message) // else the dialect has its own sentence
+	}
 	v.SetText(dialect.Path, r.URL.Path)
 	v.SetTime(dialect.Now, g.now())
 	v.SetText(dialect.RequestID, h.Get(HeaderRequestID))

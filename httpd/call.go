@@ -110,7 +110,7 @@ func (c *call) actor() gatehouse.Actor {
 // handler said otherwise before.
 func (c *call) send(status int, contentType []string, body []byte) {
 	h := c.Header()
-	if _, ok := h["Cache-Control"]; !ok {
+	if kept := h["Cache-Control"]; kept == nil || kept[0] == noStore[0] {
 		h["Cache-Control"], h["Pragma"] = noStore, noCache
 	}
 	h["X-Content-Type-Options"] = noSniff

@@ -106,7 +106,7 @@ func TestDialectHeaders(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, want := range map[string]string{"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Content-Type": "application/json"} {
+	for name, want := range map[string]string{"Cache-Control": "no-store", "Pragma": "no-cache", "X-Content-Type-Options": "nosniff", "Content-Type": "application/json"} {
 		if got := a.header.Get(name); got != want {
 			t.Errorf("%s is %q", name, got)
 		}
