@@ -7,8 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/go-json-experiment/json/jsontext"
-
 	"github.com/gatehouse-auth/gatehouse"
 	"github.com/gatehouse-auth/gatehouse/secret"
 )
@@ -73,16 +71,6 @@ func tokenAnswer(i *gatehouse.Issued) []byte {
 		b = appendMember(append(b, ','), "refresh_token", refresh)
 	}
 	return append(b, "}\n"...)
-}
-
-// appendMember appends a member of a JSON object. Its name needs no escape.
-func appendMember(b []byte, name, value string) []byte {
-	return appendText(append(append(append(b, '"'), name...), `":`...), value)
-}
-
-func appendText(b []byte, s string) []byte {
-	b, _ = jsontext.AppendQuote(b, s) // what isn't UTF-8 is replaced
-	return b
 }
 
 // readScope splits a scope by the grammar of RFC 6749 §3.3: tokens separated
