@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -18,17 +19,35 @@ func TestLibraries(t *testing.T) {
 	if err != nil || len(programs) == 0 {
 		t.Fatalf("no programs: %v", err)
 	}
+	checkNode(t)
 	install(t)
+	s := dev(t)
 	for _, program := range programs {
 		t.Run(strings.TrimSuffix(program, ".test.mjs"), func(t *testing.T) {
 			cmd := exec.CommandContext(t.Context(), "node", "--test", "--test-reporter=spec", program)
-			cmd.Env = append(os.Environ(), "GATEHOUSE_DEV="+running.line, "GATEHOUSE="+running.binary, "GATEHOUSE_DATA="+running.data)
+			cmd.Env = append(os.Environ(), "GATEHOUSE_DEV="+s.line, "GATEHOUSE="+s.binary, "GATEHOUSE_DATA="+s.data)
 			out, err := cmd.CombinedOutput()
 			if err != nil {
 				t.Fatalf("%v\n%s", err, out)
 			}
 			t.Logf("%s", out)
 		})
+	}
+}
+
+// oldestNode is the first major version with the Web Crypto that the libraries
+// take for granted.
+const oldestNode = 20
+
+func checkNode(t *testing.T) {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), "node", "--version").Output()
+	if err != nil {
+		t.Fatalf("node: %v: install Node.js %d or later", err, oldestNode)
+	}
+	major, _, _ := strings.Cut(strings.TrimPrefix(strings.TrimSpace(string(out)), "v"), ".")
+	if n, err := strconv.Atoi(major); err != nil || n < oldestNode {
+		t.Fatalf("this is Node.js %s: the libraries need %d or later", out, oldestNode)
 	}
 }
 

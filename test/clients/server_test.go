@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -34,8 +36,7 @@ type demoClient struct {
 	Scopes       []string `json:"scopes"`
 }
 
-// running serves all tests: clients of one server share it in real life, too.
-var running *server
+var running *server // see dev
 
 func TestMain(m *testing.M) {
 	code, err := serveAndRun(m)
@@ -66,6 +67,26 @@ func serveAndRun(m *testing.M) (code int, err error) {
 	running = s
 	return m.Run(), nil
 }
+
+// dev returns the server that runs for all tests: clients of one server share it
+// in real life, too.
+func dev(t *testing.T) *server {
+	t.Helper()
+	listSources()
+	return running
+}
+
+// listSources reads the directories of what the binary and the programs are made
+// of. Go takes a result from its cache unless something changed that a test itself
+// has opened; what its processes open it doesn't see.
+var listSources = sync.OnceFunc(func() {
+	_ = filepath.WalkDir("../..", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() && (d.Name() == "node_modules" || d.Name() == ".git") {
+			return fs.SkipDir
+		}
+		return nil
+	})
+})
 
 // start returns once the server has said what it listens on. stop ends it and
 // fails where it doesn't end well.

@@ -15,9 +15,10 @@ import (
 	"golang.org/x/oauth2/clientcredentials"
 )
 
-func credentialsConfig(c demoClient, style oauth2.AuthStyle) *clientcredentials.Config {
+func credentialsConfig(t *testing.T, c demoClient, style oauth2.AuthStyle) *clientcredentials.Config {
+	t.Helper()
 	return &clientcredentials.Config{
-		ClientID: c.ClientID, ClientSecret: c.ClientSecret, TokenURL: running.url + "/oauth2/token",
+		ClientID: c.ClientID, ClientSecret: c.ClientSecret, TokenURL: dev(t).url + "/oauth2/token",
 		Scopes: []string{"read"}, AuthStyle: style,
 	}
 }
@@ -31,8 +32,8 @@ func TestXOAuth2(t *testing.T) {
 			"detected": oauth2.AuthStyleAutoDetect, "header": oauth2.AuthStyleInHeader, "params": oauth2.AuthStyleInParams,
 		} {
 			t.Run(environment+"/"+name, func(t *testing.T) {
-				c := running.client(t, "oauth2", environment)
-				source := credentialsConfig(c, style).TokenSource(t.Context())
+				c := dev(t).client(t, "oauth2", environment)
+				source := credentialsConfig(t, c, style).TokenSource(t.Context())
 				tok, err := source.Token()
 				if err != nil {
 					t.Fatal(err)
@@ -73,7 +74,7 @@ func apiBehindGate(t *testing.T, environment string) string {
 	}
 	proxy := httputil.NewSingleHostReverseProxy(target)
 	gated := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		ask, err := http.NewRequestWithContext(r.Context(), http.MethodGet, running.url+"/gate/verify?scope=read&environment="+environment, nil)
+		ask, err := http.NewRequestWithContext(r.Context(), http.MethodGet, dev(t).url+"/gate/verify?scope=read&environment="+environment, nil)
 		if err != nil {
 			t.Error(err)
 			return
@@ -99,7 +100,7 @@ func apiBehindGate(t *testing.T, environment string) string {
 // TestXOAuth2Refused checks that refusals reach the program as the library's
 // own error with the code of RFC 6749.
 func TestXOAuth2Refused(t *testing.T) {
-	good := running.client(t, "oauth2", "live")
+	good := dev(t).client(t, "oauth2", "live")
 	wrong := good
 	wrong.ClientSecret = "wrong"
 	nobody := good
@@ -110,10 +111,10 @@ func TestXOAuth2Refused(t *testing.T) {
 		status int
 		code   string
 	}{
-		"wrong secret":       {credentialsConfig(wrong, oauth2.AuthStyleInHeader), "read", 401, "invalid_client"},
-		"wrong secret, body": {credentialsConfig(wrong, oauth2.AuthStyleInParams), "read", 401, "invalid_client"},
-		"unknown client":     {credentialsConfig(nobody, oauth2.AuthStyleInHeader), "read", 401, "invalid_client"},
-		"more scope":         {credentialsConfig(good, oauth2.AuthStyleInHeader), "admin", 400, "invalid_scope"},
+		"wrong secret":       {credentialsConfig(t, wrong, oauth2.AuthStyleInHeader), "read", 401, "invalid_client"},
+		"wrong secret, body": {credentialsConfig(t, wrong, oauth2.AuthStyleInParams), "read", 401, "invalid_client"},
+		"unknown client":     {credentialsConfig(t, nobody, oauth2.AuthStyleInHeader), "read", 401, "invalid_client"},
+		"more scope":         {credentialsConfig(t, good, oauth2.AuthStyleInHeader), "admin", 400, "invalid_scope"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c.config.Scopes = []string{c.scope}
@@ -135,16 +136,16 @@ func TestXOAuth2Refresh(t *testing.T) {
 	var created struct {
 		Secrets []demoClient `json:"secrets"`
 	}
-	running.admin(t, &created, "client", "create", "--name", "x/oauth2 refresh", "--dialect", "oauth2",
+	dev(t).admin(t, &created, "client", "create", "--name", "x/oauth2 refresh", "--dialect", "oauth2",
 		"--environment", "live", "--scope", "read", "--refresh")
 	c := created.Secrets[0]
-	first, err := credentialsConfig(c, oauth2.AuthStyleInHeader).Token(t.Context())
+	first, err := credentialsConfig(t, c, oauth2.AuthStyleInHeader).Token(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	config := &oauth2.Config{
 		ClientID: c.ClientID, ClientSecret: c.ClientSecret,
-		Endpoint: oauth2.Endpoint{TokenURL: running.url + "/oauth2/token", AuthStyle: oauth2.AuthStyleInHeader},
+		Endpoint: oauth2.Endpoint{TokenURL: dev(t).url + "/oauth2/token", AuthStyle: oauth2.AuthStyleInHeader},
 	}
 	seen := map[string]bool{first.RefreshToken: true}
 	tok := first
