@@ -24,7 +24,7 @@ type checkpoints struct {
 // In pages of 4 KiB.
 const (
 	checkpointEvery = 2_000
-	longLog         = 8_000
+	longLog         = 4_000
 )
 
 func newCheckpoints(s *Store, c *conn) *checkpoints {
