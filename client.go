@@ -18,7 +18,7 @@ type Client struct {
 	Fields        map[string]string // what the dialect's {owner.*} and {extra.*} holes are filled with
 	MaxTTL        time.Duration     // the longest life its tokens may be asked for; 0 is the policy's
 	Refresh       bool              // standard OAuth 2.0 only: may use refresh tokens
-	Limit         Rate              // issuance; zero is the policy's
+	Limit         Rate              // of each verb; zero is the policy's
 	State         ClientState
 	CreatedAt     time.Time
 	RevokedBefore map[Environment]time.Time // tokens issued at or before this instant are refused

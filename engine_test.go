@@ -44,10 +44,11 @@ func (c *testClock) advance(d time.Duration) {
 // used again or rotate without a secret, an id for each environment, domain
 // names as ids, permanent tokens for access codes.
 var ours = []gatehouse.Policy{
-	{Dialect: "reuse", Life: 15 * time.Minute, Refresh: gatehouse.RefreshReuse, RefreshLife: 24 * time.Hour, IDForm: gatehouse.IDUUID},
+	{Dialect: "reuse", Life: 15 * time.Minute, Refresh: gatehouse.RefreshReuse, RefreshLife: 24 * time.Hour, IDForm: gatehouse.IDUUID,
+		Limits: map[gatehouse.Verb]gatehouse.Rate{gatehouse.VerbRefresh: {Count: 2, Per: time.Minute}}},
 	{Dialect: "rotate", Life: 15 * time.Minute, Refresh: gatehouse.RefreshRotate, RefreshLife: time.Hour, IDForm: gatehouse.IDText},
 	{Dialect: "separate", Life: 24 * time.Hour, Longest: 24 * time.Hour, SeparateIDs: true, IDForm: gatehouse.IDUUID},
-	{Dialect: "domain", Life: time.Hour, IDForm: gatehouse.IDDomain, IssueLimit: gatehouse.Rate{Count: 3, Per: time.Minute},
+	{Dialect: "domain", Life: time.Hour, IDForm: gatehouse.IDDomain, Limits: map[gatehouse.Verb]gatehouse.Rate{gatehouse.VerbIssue: {Count: 3, Per: time.Minute}},
 		Prefix: map[gatehouse.Environment]string{gatehouse.Sandbox: "sandbox_", gatehouse.Live: "live_"}},
 	{Dialect: "codes", Permanent: true, CodeLife: 30 * time.Minute, IDForm: gatehouse.IDText},
 }

@@ -107,6 +107,17 @@ type proven struct {
 	connection *Connection
 }
 
+func (p *proven) verb() Verb {
+	switch {
+	case p.uses == nil:
+		return VerbIssue
+	case p.uses.Kind == AccessCode:
+		return VerbExchange
+	default:
+		return VerbRefresh
+	}
+}
+
 // ask is what the caller would like.
 type ask struct {
 	life      time.Duration
@@ -231,7 +242,7 @@ func (e *Engine) plan(p *proven, policy *Policy, want ask) (*plan, error) {
 	case RefreshRotate:
 		out.refresh = p.Client.Dialect != OAuth2 || p.Client.Refresh
 	}
-	out.limit, err = e.issuance.take(p.Client, p.Environment, policy, e.clock.now())
+	out.limit, err = e.issuance.take(p.Client, p.Environment, p.verb(), policy, e.clock.now())
 	return out, err
 }
 

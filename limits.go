@@ -22,12 +22,13 @@ type LimitState struct {
 // issuanceLimits keep a token bucket for each client that has a limit.
 type issuanceLimits struct {
 	enforced bool
-	buckets  sync.Map // ClientID and environment → *bucket
+	buckets  sync.Map // bucketKey → *bucket
 }
 
 type bucketKey struct {
 	client ClientID
 	env    Environment
+	verb   Verb
 }
 
 type bucket struct {
@@ -38,15 +39,15 @@ type bucket struct {
 func newIssuanceLimits(enforced bool) *issuanceLimits { return &issuanceLimits{enforced: enforced} }
 
 // take counts one token for a client, or refuses it.
-func (l *issuanceLimits) take(c *Client, env Environment, policy *Policy, now time.Time) (*LimitState, error) {
+func (l *issuanceLimits) take(c *Client, env Environment, verb Verb, policy *Policy, now time.Time) (*LimitState, error) {
 	allowed := c.Limit
 	if allowed.IsZero() {
-		allowed = policy.IssueLimit
+		allowed = policy.Limits[verb]
 	}
 	if !l.enforced || allowed.IsZero() {
 		return nil, nil
 	}
-	b := l.bucket(bucketKey{c.ID, env}, allowed)
+	b := l.bucket(bucketKey{c.ID, env, verb}, allowed)
 	r := b.limiter.ReserveN(now, 1)
 	wait := r.DelayFrom(now)
 	if wait > 0 {

@@ -23,10 +23,20 @@ type Policy struct {
 	Refresh     RefreshMode
 	RefreshLife time.Duration
 
-	SeparateIDs bool   // a client has an id for each environment
-	IDForm      IDForm // what the ids look like
-	IssueLimit  Rate
+	SeparateIDs bool          // a client has an id for each environment
+	IDForm      IDForm        // what the ids look like
+	Limits      map[Verb]Rate // how often one client may do it in one environment; missing is any
 }
+
+// A Verb is a way to a token.
+type Verb string
+
+// The verbs.
+const (
+	VerbIssue    Verb = "issue"
+	VerbRefresh  Verb = "refresh"
+	VerbExchange Verb = "exchange"
+)
 
 // RefreshMode says what happens to a refresh token when it is used.
 type RefreshMode string

@@ -187,6 +187,17 @@ func TestIssuanceLimit(t *testing.T) {
 		t.Errorf("told to wait %v, limit %+v", e.RetryAfter, e.Limit)
 	}
 	w.issue(t, p, gatehouse.Sandbox) // the other environment has its own
+	refreshing := w.issue(t, w.partner(t, "reuse"), gatehouse.Live)
+	refresh := func() error {
+		_, err := w.Refresh(ctx, caller, gatehouse.RefreshRequest{Dialect: "reuse", Token: refreshing.Refresh})
+		return err
+	}
+	for range 2 {
+		if err := refresh(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	refused(t, refresh(), gatehouse.RateLimited, gatehouse.ReasonRate)
 	w.clock.advance(20 * time.Second)
 	w.issue(t, p, gatehouse.Live)
 	limit := gatehouse.Rate{Count: 1, Per: time.Second}

@@ -199,6 +199,9 @@ func (v *Verifier) examineJWT(ctx context.Context, tok string) (*Claims, error) 
 	r.Kind, r.Client, r.Environment, r.Dialect = AccessToken, client.ID, env, realm.Format
 	// The id knows the milliseconds that "iat" leaves out.
 	r.IssuedAt, r.ExpiresAt = r.ID.Time(), times.ExpiresAt
+	if r.ExpiresAt.IsZero() && !policy.Permanent {
+		return nil, Refuse(InvalidToken, ReasonMalformed, "")
+	}
 	if !m.HasScope {
 		r.Scopes = client.Scopes
 	}

@@ -107,14 +107,14 @@ func TestRules(t *testing.T) {
   client_ids: per-environment
   client_id: domain
   path_case: any
-  limits: {issue: 60/m, validate: 1000/s}
+  limits: {issue: 60/m, refresh: 1000/s}
   fields: {owner.email: {default: nobody@mail.example, about: who owns it}}
 hosts: {sandbox: "https://sandbox.example", live: "https://live.example/base"}
 token:
 `)
 	r := d.Rules
 	if r.ClientIDs != PerEnvironmentIDs || r.ClientIDForm != DomainID || !r.IgnorePathCase || !d.PathCaseInsensitive() ||
-		r.Limits[Issue] != (Limit{60, time.Minute}) || r.Limits[Validate] != (Limit{1000, time.Second}) ||
+		r.Limits[Issue] != (Limit{60, time.Minute}) || r.Limits[Refresh] != (Limit{1000, time.Second}) ||
 		r.Fields["owner.email"].Default != "nobody@mail.example" || d.Hosts["live"] != "https://live.example/base" {
 		t.Errorf("%+v %v", r, d.Hosts)
 	}

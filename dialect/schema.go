@@ -187,8 +187,8 @@ func tokenSchema() object {
 
 func rulesSchema() object {
 	limits := object{}
-	for _, name := range operationNames {
-		limits[string(name)] = object{"type": "string", "pattern": limitForm.String()}
+	for _, name := range limited {
+		limits[name] = object{"type": "string", "pattern": limitForm.String()}
 	}
 	return closed(object{
 		"https":      object{"const": "required"},

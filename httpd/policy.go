@@ -3,7 +3,6 @@ package httpd
 import (
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -32,16 +31,15 @@ func Policies(all []*dialect.Dialect) ([]gatehouse.Policy, error) {
 
 func policyOf(d *dialect.Dialect) (gatehouse.Policy, error) {
 	t := &d.Token
-	limit, ok := d.Rules.Limits[dialect.Issue]
-	if !ok {
-		limit = d.Rules.Limits[dialect.Exchange] // the way to a token where there is no issue
-	}
 	p := gatehouse.Policy{
 		Dialect: d.Name, Life: t.Life, Longest: t.Longest, Permanent: t.Permanent, CodeLife: t.CodeLife,
 		Refresh: gatehouse.RefreshMode(t.Refresh.Mode), RefreshLife: t.Refresh.Life,
 		SeparateIDs: d.Rules.ClientIDs == dialect.PerEnvironmentIDs,
 		IDForm:      gatehouse.IDForm(d.Rules.ClientIDForm),
-		IssueLimit:  gatehouse.Rate{Count: limit.Count, Per: limit.Per},
+		Limits:      map[gatehouse.Verb]gatehouse.Rate{},
+	}
+	for operation, limit := range d.Rules.Limits {
+		p.Limits[gatehouse.Verb(operation)] = gatehouse.Rate{Count: limit.Count, Per: limit.Per}
 	}
 	if p.Refresh == "" {
 		p.Refresh = gatehouse.RefreshNone
@@ -99,20 +97,9 @@ func (f *jwtForm) write(m *gatehouse.Minting) (header, claims map[string]any, er
 	return header, claims, nil
 }
 
-// unsaid stands in a token for what its client's owner never told: the token's
-// members are the same with and without it.
-const unsaid = "-"
-
 func (f *jwtForm) values(m *gatehouse.Minting) dialect.Values {
 	r := &m.Record
 	v := dialect.NewValues(16)
-	for _, t := range []*dialect.Template{f.dialect.Token.Header, f.dialect.Token.Claims} {
-		for _, hole := range t.Holes() {
-			if strings.HasPrefix(string(hole), "owner.") || strings.HasPrefix(string(hole), "extra.") {
-				v.SetText(hole, unsaid)
-			}
-		}
-	}
 	setFields(&v, f.dialect, m.Fields)
 	v.SetText(dialect.TokenID, r.ID.String())
 	v.SetText(dialect.ClientID, string(m.ClientID))

@@ -29,14 +29,15 @@ func policy(t *testing.T, d *dialect.Dialect) gatehouse.Policy {
 func TestPolicies(t *testing.T) {
 	for name, want := range map[string]gatehouse.Policy{
 		"dogpay": {Algorithm: token.EdDSA, Life: 2 * time.Hour, Longest: 2 * time.Hour, Refresh: "none", SeparateIDs: true, IDForm: "text",
-			IssueLimit: gatehouse.Rate{Count: 60, Per: time.Minute}},
+			Limits: map[gatehouse.Verb]gatehouse.Rate{"issue": {Count: 60, Per: time.Minute}}},
 		"quidkey": {Algorithm: token.EdDSA, Life: 15 * time.Minute, Longest: 15 * time.Minute, Refresh: "reuse", RefreshLife: 24 * time.Hour, IDForm: "uuid",
-			IssueLimit: gatehouse.Rate{Count: 60, Per: time.Minute}},
+			Limits: map[gatehouse.Verb]gatehouse.Rate{"issue": {Count: 60, Per: time.Minute}, "refresh": {Count: 120, Per: time.Minute}}},
 		"su": {Prefix: map[gatehouse.Environment]string{"sandbox": "sandbox_", "live": "live_"}, Life: time.Hour, Longest: time.Hour, Refresh: "none", IDForm: "domain",
-			IssueLimit: gatehouse.Rate{Count: 60, Per: time.Minute}},
-		"dapi": {Permanent: true, CodeLife: 30 * time.Minute, Refresh: "none", IDForm: "text", IssueLimit: gatehouse.Rate{Count: 60, Per: time.Minute}},
+			Limits: map[gatehouse.Verb]gatehouse.Rate{"issue": {Count: 60, Per: time.Minute}}},
+		"dapi": {Permanent: true, CodeLife: 30 * time.Minute, Refresh: "none", IDForm: "text",
+			Limits: map[gatehouse.Verb]gatehouse.Rate{"exchange": {Count: 60, Per: time.Minute}}},
 		"papaya": {Algorithm: token.RS256, KeyPrefix: "APIKEY", Life: 24 * time.Hour, Longest: 24 * time.Hour, Refresh: "none", SeparateIDs: true, IDForm: "uuid",
-			IssueLimit: gatehouse.Rate{Count: 60, Per: time.Minute}},
+			Limits: map[gatehouse.Verb]gatehouse.Rate{"issue": {Count: 60, Per: time.Minute}}},
 	} {
 		got := policy(t, builtin(t, name))
 		if (got.JWT != nil) != (want.Algorithm != "") {
