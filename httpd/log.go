@@ -25,7 +25,10 @@ func (s *Server) logCall(c *call, took time.Duration) {
 	level, message := slog.LevelDebug, "answered"
 	if c.refusal != nil {
 		level, message = slog.LevelInfo, "refused"
-		if c.status >= http.StatusInternalServerError {
+		switch {
+		case errors.Is(c.refusal.Err, context.Canceled):
+			level, message = slog.LevelDebug, "the caller went away"
+		case c.status >= http.StatusInternalServerError:
 			level, message = slog.LevelError, "failed"
 		}
 	}
@@ -44,7 +47,7 @@ func (s *Server) logCall(c *call, took time.Duration) {
 		if !e.Token.IsZero() {
 			attrs = append(attrs, slog.String("token_id", e.Token.String()))
 		}
-		if e.Err != nil && !errors.Is(e.Err, context.Canceled) {
+		if e.Err != nil {
 			attrs = append(attrs, slog.String("err", e.Err.Error()))
 		}
 	}
