@@ -69,11 +69,11 @@ func clientCreate() *cobra.Command {
 	f.StringArrayVar(&scopes, "scope", nil, "a scope that it may have (repeatable)")
 	f.StringVar(&n.Domain, "domain", "", "its domain name, where its dialect knows clients by that")
 	f.Var(&ttl, "max-ttl", "longest life that its tokens may be asked for, such as 48h")
-	f.StringArrayVar(&fields, "field", nil, "NAME=VALUE for its dialect's {owner.NAME} and {extra.NAME} (repeatable)")
+	f.StringArrayVar(&fields, "field", nil, "a value for its dialect's {owner.*} and {extra.*}, as NAME=VALUE (repeatable)")
 	f.BoolVar(&n.Refresh, "refresh", false, "standard OAuth 2.0: it may use refresh tokens")
 	f.StringVar(&n.LimitRate, "limit-rate", "", "how often it may ask for tokens, such as 60/m")
-	f.StringArrayVar(&ids, "id", nil, "ENVIRONMENT=ID: keep the id that it has already (repeatable)")
-	f.StringArrayVar(&hashes, "secret-hash", nil, "ENVIRONMENT=-: import the hash of the secret that it has already, one line each on stdin (repeatable)")
+	f.StringArrayVar(&ids, "id", nil, "keep the id that it has already, as ENVIRONMENT=ID (repeatable)")
+	f.StringArrayVar(&hashes, "secret-hash", nil, "import the hash of its secret from stdin, as ENVIRONMENT=- (repeatable)")
 	required(c, "name", "dialect")
 	return c
 }
@@ -173,7 +173,7 @@ func clientUpdate() *cobra.Command {
 	f.StringVar(&domain, "domain", "", "its domain name")
 	f.StringArrayVar(&scopes, "scope", nil, "the scopes that it may have from now on; \"\" is none (repeatable)")
 	f.Var(&ttl, "max-ttl", "longest life that its tokens may be asked for; 0s is the dialect's")
-	f.StringArrayVar(&fields, "field", nil, "NAME=VALUE; NAME= removes it (repeatable)")
+	f.StringArrayVar(&fields, "field", nil, "a value to keep, as NAME=VALUE; NAME= removes it (repeatable)")
 	f.BoolVar(&refresh, "refresh", false, "standard OAuth 2.0: it may use refresh tokens")
 	f.StringVar(&rate, "limit-rate", "", "how often it may ask for tokens, such as 60/m; \"\" is the dialect's")
 	c.RunE = func(cmd *cobra.Command, args []string) error {

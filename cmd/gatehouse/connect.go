@@ -21,8 +21,8 @@ const defaultDir = "./gatehouse-data"
 
 // administers gives a group of commands the flags that say where the server is.
 func administers(c *cobra.Command) *cobra.Command {
-	c.PersistentFlags().String("data", defaultDir, "data directory of the running server, where its admin socket is")
-	c.PersistentFlags().String("admin-url", "", "admin listener, such as https://gatehouse.example:8081, with GATEHOUSE_ADMIN_TOKEN; or unix:PATH")
+	c.PersistentFlags().String("data", defaultDir, "data directory of the running server")
+	c.PersistentFlags().String("admin-url", "", "admin listener (with GATEHOUSE_ADMIN_TOKEN), or unix:PATH")
 	c.MarkFlagsMutuallyExclusive("data", "admin-url")
 	return c
 }

@@ -72,7 +72,9 @@ func dev(cmd *cobra.Command, settings node.Settings) (err error) {
 	if settings.AdminToken, err = node.DemoAdminToken(settings.Dir); err != nil {
 		return err
 	}
-	n, err := node.Open(ctx, settings, buildVersion(), newLogger(settings.LogLevel))
+	log, flush := newLogger(settings.LogLevel)
+	defer flush()
+	n, err := node.Open(ctx, settings, buildVersion(), log)
 	if err != nil {
 		return err
 	}

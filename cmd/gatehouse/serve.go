@@ -2,13 +2,11 @@ package main
 
 import (
 	"context"
-	"log/slog"
 	"os"
 	"os/signal"
 	"strings"
 	"syscall"
 
-	"github.com/charmbracelet/x/term"
 	"github.com/spf13/cobra"
 
 	"github.com/gatehouse-auth/gatehouse/node"
@@ -48,7 +46,8 @@ func serveCommand() *cobra.Command {
 		}
 		ctx, stop := untilAsked(cmd.Context())
 		defer stop()
-		log := newLogger(settings.LogLevel)
+		log, flush := newLogger(settings.LogLevel)
+		defer flush()
 		n, err := node.Open(ctx, settings, buildVersion(), log)
 		if err != nil {
 			return err
@@ -67,13 +66,4 @@ func untilAsked(parent context.Context) (context.Context, context.CancelFunc) {
 	ctx, stop := signal.NotifyContext(parent, syscall.SIGTERM, syscall.SIGINT)
 	context.AfterFunc(ctx, stop)
 	return ctx, stop
-}
-
-// newLogger writes to stderr: lines for people on a terminal, JSON elsewhere.
-func newLogger(level slog.Level) *slog.Logger {
-	options := &slog.HandlerOptions{Level: level}
-	if term.IsTerminal(os.Stderr.Fd()) {
-		return slog.New(slog.NewTextHandler(os.Stderr, options))
-	}
-	return slog.New(slog.NewJSONHandler(os.Stderr, options))
 }
