@@ -47,8 +47,10 @@ func introspectionAnswer(seen *gatehouse.Introspection) []byte {
 	}
 	k := seen.Claims
 	b := make([]byte, 0, 512)
-	b = appendMember(append(b, `{"active":true,`...), "scope", k.Scope)
-	b = appendMember(append(b, ','), "client_id", string(k.ClientID))
+	b = appendMember(append(b, `{"active":true,`...), "client_id", string(k.ClientID))
+	if k.Scope != "" {
+		b = appendMember(append(b, ','), "scope", k.Scope)
+	}
 	if k.Kind == gatehouse.AccessToken {
 		b = append(b, `,"token_type":"Bearer"`...)
 	}

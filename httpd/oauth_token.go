@@ -66,7 +66,9 @@ func tokenAnswer(i *gatehouse.Issued) []byte {
 		b = append(b, `,"expires_in":`...)
 		b = strconv.AppendInt(b, int64(i.Life/time.Second), 10)
 	}
-	b = appendMember(append(b, ','), "scope", strings.Join(i.Record.Scopes, " "))
+	if len(i.Record.Scopes) > 0 { // a scope has at least one token (§3.3)
+		b = appendMember(append(b, ','), "scope", strings.Join(i.Record.Scopes, " "))
+	}
 	if refresh != "" {
 		b = appendMember(append(b, ','), "refresh_token", refresh)
 	}
