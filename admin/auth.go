@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
@@ -46,6 +47,7 @@ func ConnContext(ctx context.Context, c net.Conn) context.Context {
 type door struct {
 	token   secret.Text // zero: nobody on TCP
 	trusted []netip.Prefix
+	log     *slog.Logger
 	next    http.Handler
 }
 
@@ -57,7 +59,9 @@ func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("X-Content-Type-Options", "nosniff")
 	by, err := d.admit(r)
 	if err != nil {
-		writeProblem(w, problemOf(err))
+		p := problemOf(err)
+		d.log.Info("refused an operator", "request_id", id, "addr", by.Addr.String(), "code", p.Code)
+		writeProblem(w, p)
 		return
 	}
 	by.Request = id

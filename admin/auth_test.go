@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -19,6 +20,7 @@ const testToken = "correct-horse-battery-staple"
 // through sends r through a door and returns who got in, or the status.
 func through(t *testing.T, d *door, r *http.Request) (by gatehouse.Actor, status int) {
 	t.Helper()
+	d.log = slog.New(slog.DiscardHandler)
 	d.next = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		by = r.Context().Value(actorKey).(gatehouse.Actor)
 	})
@@ -115,7 +117,7 @@ func TestSocketPeer(t *testing.T) {
 				t.Error("a second process could take the socket")
 			}
 			var seen gatehouse.Actor
-			srv := &http.Server{ConnContext: ConnContext, Handler: &door{next: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			srv := &http.Server{ConnContext: ConnContext, Handler: &door{log: slog.New(slog.DiscardHandler), next: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				seen = r.Context().Value(actorKey).(gatehouse.Actor)
 				_, _ = w.Write([]byte(`{"items":[],"next":""}`))
 			})}}

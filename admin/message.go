@@ -15,7 +15,7 @@ type List[T any] struct {
 
 // A Page says which part of a collection is asked for. Limit 0 is 50.
 type Page struct {
-	Limit  int    `query:"limit" minimum:"1" maximum:"500" default:"50" doc:"how many items a page has at most"`
+	Limit  int    `query:"limit" minimum:"1" maximum:"100000" default:"50" doc:"how many items a page has at most; no page has more than 999"`
 	Cursor string `query:"cursor" doc:"next of the page before"`
 }
 

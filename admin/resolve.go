@@ -142,17 +142,22 @@ func moment(t time.Time) *time.Time {
 
 func seconds(n int64) time.Duration { return time.Duration(n) * time.Second }
 
+// longestPage leaves room for the one row more that says whether a page
+// follows, within what a store returns at once.
+const longestPage = 999
+
 // page reads a cursor. One item more than limit is to be read, to know whether
 // a page follows.
 func (s *server) page(kind string, p Page) (position string, limit int, err error) {
+	limit = min(p.Limit, longestPage)
 	if p.Cursor == "" {
-		return "", p.Limit, nil
+		return "", limit, nil
 	}
 	position, err = s.engine.ReadCursor(kind, p.Cursor)
 	if err != nil {
 		return "", 0, refuse("cursor", "that is no cursor of this list: use `next` of the page before, or none")
 	}
-	return position, p.Limit, nil
+	return position, limit, nil
 }
 
 // list cuts the item too many off and makes the cursor of the page after.

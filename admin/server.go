@@ -67,7 +67,7 @@ func New(cfg Config) http.Handler {
 	})
 
 	mux := http.NewServeMux()
-	mux.Handle("/", s.recovering(&door{token: cfg.Token, trusted: cfg.TrustedProxies, next: api}))
+	mux.Handle("/", s.recovering(&door{token: cfg.Token, trusted: cfg.TrustedProxies, log: cfg.Logger, next: api}))
 	mux.Handle("GET /admin/v1/openapi.json", describe(h.OpenAPI()))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) { plain(w, http.StatusOK, "ok") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
@@ -121,7 +121,7 @@ func (s *server) recovering(next http.Handler) http.Handler {
 					panic(v)
 				}
 				s.log.Error("the admin API panicked", "method", r.Method, "route", r.Pattern,
-					"request", w.Header().Get(RequestIDHeader), "stack", string(debug.Stack()))
+					"request_id", w.Header().Get(RequestIDHeader), "stack", string(debug.Stack()))
 				writeProblem(w, problemOf(gatehouse.Refuse(gatehouse.ServerError, gatehouse.ReasonInternal, "internal error")))
 			}
 		}()
@@ -144,7 +144,7 @@ func route[I, O any](s *server, api huma.API, op huma.Operation, f func(ctx cont
 		if err != nil {
 			p := problemOf(err)
 			if p.Status >= http.StatusInternalServerError {
-				s.log.Error("an administrative call failed", "operation", op.OperationID, "request", by.Request, "error", err)
+				s.log.Error("an administrative call failed", "operation", op.OperationID, "request_id", by.Request, "error", err)
 			}
 			return nil, p
 		}

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/gatehouse-auth/gatehouse/admin"
 )
 
 func auditCommand() *cobra.Command {
@@ -24,7 +26,7 @@ func auditList() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		list, err := api.Events(cmd.Context(), *page)
+		list, err := listed(*page, func(p admin.Page) (admin.List[admin.Event], error) { return api.Events(cmd.Context(), p) })
 		if err != nil {
 			return err
 		}

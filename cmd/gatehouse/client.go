@@ -128,7 +128,7 @@ func clientList() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		list, err := api.Clients(cmd.Context(), *page)
+		list, err := listed(*page, func(p admin.Page) (admin.List[admin.Client], error) { return api.Clients(cmd.Context(), p) })
 		if err != nil {
 			return err
 		}

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -63,19 +64,32 @@ func adminToken() (secret.Text, error) {
 // pageFlags gives a list command --limit and --cursor.
 func pageFlags(c *cobra.Command) *admin.Page {
 	p := &admin.Page{Limit: 50}
-	c.Flags().Var((*limit)(&p.Limit), "limit", "how many to list at most, up to 500")
+	c.Flags().Var((*limit)(&p.Limit), "limit", "how many to list at most")
 	c.Flags().StringVar(&p.Cursor, "cursor", "", "continue where a list ended: its \"next\"")
 	return p
+}
+
+// listed reads as many pages as it takes to list page.Limit items.
+func listed[T any](page admin.Page, read func(admin.Page) (admin.List[T], error)) (admin.List[T], error) {
+	list, err := read(page)
+	for err == nil && list.Next != "" && len(list.Items) < page.Limit {
+		var more admin.List[T]
+		more, err = read(admin.Page{Limit: page.Limit - len(list.Items), Cursor: list.Next})
+		list = admin.List[T]{Items: append(list.Items, more.Items...), Next: more.Next}
+	}
+	return list, err
 }
 
 // limit is a flag for the size of a page.
 type limit int
 
-// Set reads a number from 1 to 500.
+const longestList = 100_000
+
+// Set reads a number from 1 to longestList.
 func (l *limit) Set(s string) error {
 	n, err := strconv.Atoi(s)
-	if err != nil || n < 1 || n > 500 {
-		return errors.New("it must be a number from 1 to 500")
+	if err != nil || n < 1 || n > longestList {
+		return fmt.Errorf("it must be a number from 1 to %d", longestList)
 	}
 	*l = limit(n)
 	return nil

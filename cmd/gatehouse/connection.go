@@ -55,7 +55,7 @@ func connectionList() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		list, err := api.Connections(cmd.Context(), f, *page)
+		list, err := listed(*page, func(p admin.Page) (admin.List[admin.Connection], error) { return api.Connections(cmd.Context(), f, p) })
 		if err != nil {
 			return err
 		}

@@ -70,7 +70,7 @@ func tokenList() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		list, err := api.Tokens(cmd.Context(), f, *page)
+		list, err := listed(*page, func(p admin.Page) (admin.List[admin.Token], error) { return api.Tokens(cmd.Context(), f, p) })
 		if err != nil {
 			return err
 		}
