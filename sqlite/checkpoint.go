@@ -67,6 +67,9 @@ func (k *checkpoints) committed(writer *conn, writes int) {
 // for want of space stays in the log for the next time; any other failure
 // leaves the disk in doubt.
 func (k *checkpoints) move(c *conn) (length int64) {
+	if k.store.failure() != nil {
+		return 0
+	}
 	err := c.rows("PRAGMA wal_checkpoint(PASSIVE)", func(st *sqlite.Stmt) error {
 		length = st.ColumnInt64(1)
 		return nil

@@ -126,8 +126,11 @@ func (s *Store) open(ctx context.Context, opt Options) error {
 	s.written.Go(func() {
 		w.run()
 		s.checkpoints.stop()
-		// The last connection to close moves the log into the database.
-		s.fatal("close", errors.Join(s.checkpoints.conn.Close(), w.conn.Close()))
+		// The last connection to close moves the log into the database. After
+		// a failure that is left to the next start, which checks each page.
+		if s.failure() == nil {
+			s.fatal("close", errors.Join(s.checkpoints.conn.Close(), w.conn.Close()))
+		}
 	})
 	return nil
 }

@@ -76,7 +76,7 @@ func (w *writer) gather(last int) {
 		q.mu.Lock()
 		n := len(q.waiting)
 		q.mu.Unlock()
-		if n == 0 || n >= last {
+		if n >= last {
 			return
 		}
 		runtime.Gosched()
