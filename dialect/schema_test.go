@@ -82,7 +82,7 @@ func TestSchemaIsPinned(t *testing.T) { golden(t, "dialect.schema.json", append(
 
 // The page about the form names everything that the form has.
 func TestTheFormIsDocumented(t *testing.T) {
-	page, err := os.ReadFile("../examples/dialects/README.md")
+	page, err := os.ReadFile("../docs/dialects.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,7 +98,7 @@ func TestTheFormIsDocumented(t *testing.T) {
 }
 
 func TestTheDocumentedFileLoads(t *testing.T) {
-	page, err := os.ReadFile("../examples/dialects/README.md")
+	page, err := os.ReadFile("../docs/dialects.md")
 	if err != nil {
 		t.Fatal(err)
 	}
