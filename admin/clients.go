@@ -106,38 +106,56 @@ func (s *server) clientRoutes(api huma.API) {
 				return ClientStateChanged{}, err
 			}
 			stopped := 0
-			if change.state != gatehouse.Enabled {
-				if stopped, err = s.liveTokens(ctx, c.ID); err != nil {
+			if change.state == gatehouse.Deleted {
+				if stopped, err = s.revokeAll(ctx, by, c); err != nil {
 					return ClientStateChanged{}, err
 				}
 			}
-			c, err = s.engine.SetClientState(ctx, by, c.ID, change.state)
-			if err != nil {
+			if c, err = s.engine.SetClientState(ctx, by, c.ID, change.state); err != nil {
 				return ClientStateChanged{}, err
+			}
+			if change.state == gatehouse.Disabled {
+				if stopped, err = s.liveTokens(ctx, c.ID); err != nil {
+					return ClientStateChanged{}, err
+				}
 			}
 			return ClientStateChanged{Client: s.shownClient(c), Stopped: stopped}, nil
 		})
 	}
 }
 
-// liveTokens counts the tokens of a client that pass now.
+// revokeAll ends all tokens of a client, which goes for good, and counts them.
+func (s *server) revokeAll(ctx context.Context, by gatehouse.Actor, c *gatehouse.Client) (n int, err error) {
+	for _, env := range c.EnvironmentsOf() {
+		ended, err := s.engine.Revoke(ctx, by, gatehouse.Selection{Client: c.ID, Environment: env})
+		if err != nil {
+			return n, err
+		}
+		n += ended.Tokens
+	}
+	return n, nil
+}
+
+// mostCounted bounds how long counting takes.
+const mostCounted = 10_000
+
+// liveTokens counts the tokens that a client holds, up to mostCounted.
 func (s *server) liveTokens(ctx context.Context, id gatehouse.ClientID) (n int, err error) {
 	const step = 1000
-	q := gatehouse.TokenQuery{
-		Client: id, Kinds: []gatehouse.TokenKind{gatehouse.AccessToken, gatehouse.RefreshToken},
-		Status: gatehouse.StatusActive, Now: s.engine.Now(), Limit: step,
-	}
-	for {
-		rows, err := s.engine.Tokens(ctx, q)
-		if err != nil {
-			return 0, err
+	for _, env := range gatehouse.Environments {
+		q := gatehouse.TokenQuery{Client: id, Environment: env, Status: gatehouse.StatusActive, Now: s.engine.Now(), Limit: step}
+		for more := true; more && n < mostCounted; {
+			rows, err := s.engine.Tokens(ctx, q)
+			if err != nil {
+				return 0, err
+			}
+			n += len(rows)
+			if more = len(rows) == step; more {
+				q.Before = rows[step-1].ID
+			}
 		}
-		n += len(rows)
-		if len(rows) < step {
-			return n, nil
-		}
-		q.Before = rows[step-1].ID
 	}
+	return n, nil
 }
 
 func (s *server) newClient(b NewClient) (n gatehouse.NewClient, err error) {

@@ -40,7 +40,7 @@ type Client struct {
 // ClientStateChanged answers a client's enabling, disabling and deletion.
 type ClientStateChanged struct {
 	Client
-	Stopped int `json:"stopped" doc:"how many live tokens it holds that pass no more"`
+	Stopped int `json:"stopped" doc:"how many live tokens pass no more; of a disabled client they are counted up to 10,000"`
 }
 
 // NewClient asks for a client.

@@ -23,7 +23,7 @@ func TestPeersThatTakeTooMuch(t *testing.T) {
 		if _, err := io.ReadAll(r.Body); err != nil {
 			w.WriteHeader(http.StatusRequestTimeout)
 		}
-	}), slog.New(slog.DiscardHandler))
+	}), writeTimeout, slog.New(slog.DiscardHandler))
 	go srv.Serve(l) //nolint:errcheck // closed below
 	t.Cleanup(func() { srv.Close() })
 

@@ -34,9 +34,9 @@ func (n *Node) Run(ctx context.Context, started func() error) error {
 		server *http.Server
 		on     net.Listener
 	}{
-		{newServer(public, n.log), n.secured(n.publicListener, n.certificate != nil)},
-		{newServer(operators, n.log), n.secured(n.adminListener, n.adminTLS())},
-		{newServer(operators, n.log), n.socket},
+		{newServer(public, writeTimeout, n.log), n.secured(n.publicListener, n.certificate != nil)},
+		{newServer(operators, adminWriteTimeout, n.log), n.secured(n.adminListener, n.adminTLS())},
+		{newServer(operators, adminWriteTimeout, n.log), n.socket},
 	}
 	failed := make(chan error, len(servers)+1)
 	for _, s := range servers {
