@@ -23,6 +23,7 @@ vet:
 	$(GO) vet ./...
 
 soak: prerequisites vet ## the long forms: exact bounds, many trials, long fuzzing
+	./test/prerequisites caddy
 	GATEHOUSE_SOAK=1 $(GO) test -timeout 120m ./...
 	./test/fuzz 10m
 
