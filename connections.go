@@ -63,7 +63,7 @@ func (e *Engine) link(ctx context.Context, by Actor, client *Client, env Environ
 	if act.Replay, err = replay.seal(out); err != nil {
 		return nil, err
 	}
-	if err := e.store.Link(ctx, act, &out.Connection, &Grant{At: now, Tokens: []TokenRecord{code}, By: by}); err != nil {
+	if err := e.store.Link(ctx, act, &out.Connection, &Grant{At: now, Tokens: []TokenRecord{code}}); err != nil {
 		return nil, fmt.Errorf("recording a connection: %w", err)
 	}
 	return out, nil

@@ -57,8 +57,8 @@ type Issued struct {
 // Issue gives a client a token for its own credentials.
 func (e *Engine) Issue(ctx context.Context, by Actor, r IssueRequest) (*Issued, error) {
 	return e.grant(ctx, by, ask{life: r.Life, name: r.Name, scopes: r.Scopes, resources: r.Resources},
-		func(by *Actor) (*proven, error) {
-			who, err := e.ProveClient(ctx, *by, r.Proof)
+		func() (*proven, error) {
+			who, err := e.ProveClient(ctx, by, r.Proof)
 			if err != nil {
 				return nil, err
 			}
@@ -70,7 +70,7 @@ func (e *Engine) Issue(ctx context.Context, by Actor, r IssueRequest) (*Issued, 
 func (e *Engine) IssueFor(ctx context.Context, by Actor, id ClientID, env Environment, life time.Duration, name string, scopes []string, key *IdempotencyKey) (*Issued, error) {
 	return once(e, ctx, by, key, issuedAnswer{e}, func(replay *replayOf[*Issued]) (*Issued, error) {
 		return e.grant(ctx, by, ask{life: life, name: name, scopes: scopes, replay: replay},
-			func(*Actor) (*proven, error) {
+			func() (*proven, error) {
 				client, err := e.enabledIn(id, env)
 				if err != nil {
 					return nil, err
@@ -85,13 +85,13 @@ func (e *Engine) IssueFor(ctx context.Context, by Actor, id ClientID, env Enviro
 // 9700 §4.14.2), since one of its two users has stolen it.
 func (e *Engine) Refresh(ctx context.Context, by Actor, r RefreshRequest) (*Issued, error) {
 	return e.grant(ctx, by, ask{scopes: r.Scopes, resources: r.Resources},
-		func(by *Actor) (*proven, error) { return e.proveRefresh(ctx, by, r) })
+		func() (*proven, error) { return e.proveRefresh(ctx, by, r) })
 }
 
 // Exchange gives the token of a connection for its access code, once.
 func (e *Engine) Exchange(ctx context.Context, by Actor, r ExchangeRequest) (*Issued, error) {
 	return e.grant(ctx, by, ask{},
-		func(by *Actor) (*proven, error) { return e.proveCode(ctx, by, r) })
+		func() (*proven, error) { return e.proveCode(ctx, by, r) })
 }
 
 // replayGrace is how long after the first use of a code or rotating refresh
@@ -129,15 +129,12 @@ type ask struct {
 
 // grant is the one pipeline of Issue, Refresh and Exchange: prove, apply policy,
 // mint, record. A token leaves it only after the ledger has it.
-func (e *Engine) grant(ctx context.Context, by Actor, want ask, prove func(*Actor) (*proven, error)) (*Issued, error) {
+func (e *Engine) grant(ctx context.Context, by Actor, want ask, prove func() (*proven, error)) (*Issued, error) {
 	const tries = 3
 	for try := 1; ; try++ {
-		p, err := prove(&by)
+		p, err := prove()
 		if err != nil {
 			return nil, err
-		}
-		if by.Kind == ByClient {
-			by.ID = string(p.Client.ID)
 		}
 		policy, ok := (*e.policies.Load())[p.Client.Dialect]
 		if !ok {
@@ -151,11 +148,12 @@ func (e *Engine) grant(ctx context.Context, by Actor, want ask, prove func(*Acto
 		if err != nil {
 			return nil, err
 		}
-		g.By = by
-		if want.replay != nil {
-			if g.Replay, err = want.replay.seal(issued); err != nil {
+		if by.Kind != ByClient {
+			act := e.act(by, "token.issue", issued.Record.ID.String(), "client_id", string(p.Client.ID), "environment", string(p.Environment))
+			if act.Replay, err = want.replay.seal(issued); err != nil {
 				return nil, err
 			}
+			g.Act = &act
 		}
 		err = e.store.Record(ctx, g)
 		if err == nil {
@@ -367,11 +365,11 @@ func (e *Engine) opaque(r *TokenRecord, prefix string) secret.Text {
 }
 
 // proveRefresh finds the refresh token and checks that the caller may use it.
-func (e *Engine) proveRefresh(ctx context.Context, by *Actor, r RefreshRequest) (*proven, error) {
+func (e *Engine) proveRefresh(ctx context.Context, by Actor, r RefreshRequest) (*proven, error) {
 	var who *Principal
 	if r.Proof != nil {
 		var err error
-		if who, err = e.ProveClient(ctx, *by, *r.Proof); err != nil {
+		if who, err = e.ProveClient(ctx, by, *r.Proof); err != nil {
 			return nil, err
 		}
 	}
@@ -406,7 +404,7 @@ func (e *Engine) proveRefresh(ctx context.Context, by *Actor, r RefreshRequest) 
 
 // proveCode finds the access code and checks that the caller may exchange it.
 // Wrong secrets and wrong connections leave the code as it was.
-func (e *Engine) proveCode(ctx context.Context, by *Actor, r ExchangeRequest) (*proven, error) {
+func (e *Engine) proveCode(ctx context.Context, by Actor, r ExchangeRequest) (*proven, error) {
 	row, err := e.findOpaque(ctx, r.Code.Reveal())
 	if err != nil {
 		return nil, asGrant(err)
@@ -416,7 +414,7 @@ func (e *Engine) proveCode(ctx context.Context, by *Actor, r ExchangeRequest) (*
 		return nil, asGrant(err)
 	}
 	wire, _ := client.WireID(row.Environment)
-	who, err := e.ProveClient(ctx, *by, ClientProof{Dialect: r.Dialect, ClientID: wire, Secret: r.Secret})
+	who, err := e.ProveClient(ctx, by, ClientProof{Dialect: r.Dialect, ClientID: wire, Secret: r.Secret})
 	if err != nil {
 		return nil, err
 	}
@@ -460,14 +458,12 @@ func (e *Engine) unusable(row *TokenRecord, kind TokenKind, dialect string, clie
 }
 
 // replayed handles the second use of a spent token by its proven owner.
-func (e *Engine) replayed(ctx context.Context, by *Actor, row *TokenRecord) (Reason, error) {
+func (e *Engine) replayed(ctx context.Context, by Actor, row *TokenRecord) (Reason, error) {
 	if e.clock.now().Sub(row.SpentAt) <= replayGrace {
 		return ReasonSpent, nil
 	}
-	act := Act{
-		At: e.clock.now(), By: *by, Action: "grant.replayed", Subject: row.Grant.String(),
-		Detail: map[string]string{"token_id": row.ID.String(), "kind": string(row.Kind), "client_id": string(row.Client)},
-	}
+	by.ID = string(row.Client)
+	act := e.act(by, "grant.replayed", row.Grant.String(), "token_id", row.ID.String(), "kind", string(row.Kind))
 	if _, err := e.store.Revoke(ctx, act, Selection{Grant: row.Grant}); err != nil {
 		return ReasonReplayed, fmt.Errorf("revoking a replayed grant: %w", err)
 	}

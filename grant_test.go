@@ -190,6 +190,10 @@ func TestRefreshRotates(t *testing.T) {
 	if second.Refresh.IsZero() || second.Refresh.Equal(first.Refresh) {
 		t.Error("the refresh token did not rotate")
 	}
+	rows, err := w.Tokens(ctx, gatehouse.TokenQuery{Client: p.ID, Kinds: []gatehouse.TokenKind{gatehouse.RefreshToken}, Status: gatehouse.StatusRevoked, Limit: 10})
+	if err != nil || len(rows) != 1 || rows[0].ID != first.RefreshRecord.ID {
+		t.Errorf("the spent refresh token is not listed as ended: %+v, %v", rows, err)
+	}
 	// A lost answer, asked for again at once, gets nothing and ends nothing.
 	w.clock.advance(10 * time.Second)
 	_, err = refresh(first.Refresh, p.proof(gatehouse.Live))

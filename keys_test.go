@@ -223,6 +223,7 @@ func TestEveryActLeavesItsEvent(t *testing.T) {
 	must(t)(w.RetireSecret(ctx, operator, p.LiveSecrets(gatehouse.Live)[0].ID, true))
 	l := w.link(t, p, gatehouse.Live)
 	must(t)(w.Delink(ctx, operator, l.Connection.ID))
+	must(t)(w.IssueFor(ctx, operator, p.ID, gatehouse.Sandbox, 0, "", nil, nil))
 	must(t)(w.RotateKeys(ctx, operator, gatehouse.Live, gatehouse.OAuth2))
 	name := "renamed"
 	must(t)(w.UpdateClient(ctx, operator, p.ID, gatehouse.ClientUpdate{Name: &name}))
@@ -240,7 +241,7 @@ func TestEveryActLeavesItsEvent(t *testing.T) {
 			t.Errorf("%s was done by %+v", e.Action, e.By)
 		}
 	}
-	want := []string{"key.create", "client.create", "secret.add", "secret.compromised", "connection.create", "connection.delink", "key.rotate", "client.update", "client.disable", "client.enable", "client.delete"}
+	want := []string{"key.create", "client.create", "secret.add", "secret.compromised", "connection.create", "connection.delink", "token.issue", "key.rotate", "client.update", "client.disable", "client.enable", "client.delete"}
 	if !slices.Equal(got, want) {
 		t.Errorf("events %v\nwant   %v", got, want)
 	}

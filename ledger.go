@@ -67,8 +67,9 @@ type Grant struct {
 	Uses   TokenID       // the access code or refresh token that was presented
 	Spend  bool
 	Proof  SecretID // the secret that proved the client just now; zero where none did
-	By     Actor
-	Replay *Replay // with an operator's Idempotency-Key
+	// Act is the audit event of a grant that its client didn't ask for itself.
+	// A client's own has none: the rows say all of it.
+	Act *Act
 }
 
 // Client is the client that the grant is for.

@@ -138,6 +138,9 @@ func (e *Engine) Tokens(ctx context.Context, q TokenQuery) ([]TokenRecord, error
 		q.Now = e.clock.now()
 	}
 	wanted, limit := q.Status, q.Limit
+	if wanted == StatusRevoked {
+		q.Status = "" // the store doesn't count what is spent, or was cut off with its client
+	}
 	var out []TokenRecord
 	for {
 		rows, err := e.store.Tokens(ctx, q)
@@ -160,12 +163,16 @@ func (e *Engine) Tokens(ctx context.Context, q TokenQuery) ([]TokenRecord, error
 	}
 }
 
-// withCutOff marks a row revoked by what was revoked wholesale.
+// withCutOff marks a row revoked by what was revoked wholesale, and one that
+// was used up.
 func (e *Engine) withCutOff(r *TokenRecord) *TokenRecord {
 	if !r.RevokedAt.IsZero() {
 		return r
 	}
-	at := e.state.cutOffAt(r)
+	at := r.SpentAt // of no use any more either
+	if at.IsZero() {
+		at = e.state.cutOffAt(r)
+	}
 	if c := e.state.client(r.Client); at.IsZero() && c != nil && c.State == Deleted {
 		at = c.RevokedBefore[r.Environment]
 		if at.IsZero() {

@@ -60,6 +60,5 @@ func issue(c *gatehouse.Client, now time.Time) *gatehouse.Grant {
 			ID: id, Kind: gatehouse.AccessToken, Client: c.ID, Environment: gatehouse.Live, Dialect: c.Dialect, Scopes: c.Scopes,
 			Secret: c.Secrets[1].ID, Digest: append(id[:], id[:]...), IssuedAt: now, ExpiresAt: now.Add(time.Hour).Truncate(time.Second),
 		}},
-		By: gatehouse.Actor{Kind: gatehouse.ByClient, ID: string(c.ID)},
 	}
 }

@@ -26,6 +26,11 @@ func checkGrant(g *gatehouse.Grant) error {
 	if len(g.Tokens) == 0 || g.At.IsZero() {
 		return errors.New("sqlite: a grant without tokens or time")
 	}
+	if g.Act != nil {
+		if _, err := marshalDetail(g.Act.Detail); err != nil {
+			return err
+		}
+	}
 	for i := range g.Tokens {
 		t := &g.Tokens[i]
 		switch {
@@ -89,7 +94,10 @@ func (w *writer) checkRecord(g *gatehouse.Grant) (granted, error) {
 			return granted{}, err
 		}
 	}
-	return found, w.checkReplay(g.Replay)
+	if g.Act != nil {
+		err = w.checkReplay(g.Act.Replay)
+	}
+	return found, err
 }
 
 // checkNew refuses an id that is taken.
@@ -167,7 +175,13 @@ func (w *writer) writeGrant(g *gatehouse.Grant, found granted) error {
 			return err
 		}
 	}
-	return w.remember(g.Replay)
+	if g.Act == nil {
+		return nil
+	}
+	if err := w.event(*g.Act); err != nil {
+		return err
+	}
+	return w.remember(g.Act.Replay)
 }
 
 const insertToken = `INSERT INTO tokens_%d (id, client, shape, name, user, secret, family, parent, digest, issued, expires, grp)

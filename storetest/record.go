@@ -49,16 +49,21 @@ var recordTests = []test{
 		_, err := f.store.Token(f.ctx, b.ID)
 		f.refused(err, gatehouse.ErrNotFound)
 	}},
-	{"an operator's answer is remembered with the grant", func(f *fixture) {
+	{"an operator's grant leaves its event and its answer", func(f *fixture) {
 		c := f.client("one")
 		g := grant(start, access(c, start))
-		g.Replay = &gatehouse.Replay{Caller: "operator", Key: "key", Answer: []byte("sealed"), At: start}
+		issued := act("token.issue", "one", start)
+		issued.Replay = &gatehouse.Replay{Caller: "operator", Key: "key", Answer: []byte("sealed"), At: start}
+		g.Act = &issued
 		f.record(g)
 		got, err := f.store.Replay(f.ctx, "operator", "key")
 		f.ok(err)
-		f.same(got, g.Replay)
+		f.same(got, issued.Replay)
+		events, err := f.store.Audit(f.ctx, 0, 1)
+		f.ok(err)
+		f.same(events[0].Action, "token.issue")
 		again := grant(start, access(c, start))
-		again.Replay = g.Replay
+		again.Act = &issued
 		f.refusedGrant(again, gatehouse.ErrExists)
 	}},
 	{"the client is enabled", func(f *fixture) {

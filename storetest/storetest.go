@@ -162,7 +162,7 @@ func under(c *gatehouse.Client, parent gatehouse.TokenRecord, now time.Time) gat
 
 // grant is a grant of tokens at a moment.
 func grant(now time.Time, tokens ...gatehouse.TokenRecord) *gatehouse.Grant {
-	return &gatehouse.Grant{At: now, Tokens: tokens, By: gatehouse.Actor{Kind: gatehouse.ByClient, ID: string(tokens[0].Client)}}
+	return &gatehouse.Grant{At: now, Tokens: tokens}
 }
 
 // using is a grant that presents used.
