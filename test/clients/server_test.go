@@ -1,3 +1,5 @@
+// Package clients_test runs the field's client libraries, unchanged, against the
+// real binary. npm's have a program each, NAME.test.mjs; x/oauth2 is tested in Go.
 package clients_test
 
 import (
