@@ -28,7 +28,7 @@ func bearer(h http.Header) (secret.Text, *gatehouse.Error) {
 	}
 	scheme, tok, found := strings.Cut(values[0], " ")
 	if !strings.EqualFold(scheme, "Bearer") {
-		return secret.Text{}, errMissing
+		return secret.Text{}, errScheme
 	}
 	tok = strings.TrimLeft(tok, " ")
 	if !found || tok == "" {
@@ -39,7 +39,9 @@ func bearer(h http.Header) (secret.Text, *gatehouse.Error) {
 
 var (
 	errMissing = gatehouse.Refuse(gatehouse.MissingToken, gatehouse.ReasonMalformed,
-		"no bearer token in the Authorization header")
+		"the request has no Authorization header")
+	errScheme = gatehouse.Refuse(gatehouse.MissingToken, gatehouse.ReasonMalformed,
+		"the Authorization header does not begin with the word Bearer")
 	errMalformed = gatehouse.Refuse(gatehouse.InvalidToken, gatehouse.ReasonMalformed,
 		"the Authorization header does not hold one bearer token")
 )

@@ -42,8 +42,12 @@ func identify(h http.Header, c *gatehouse.Claims) {
 	if !c.ExpiresAt.IsZero() {
 		expires = c.ExpiresAt.UTC().Format(time.RFC3339)
 	}
+	id := nothing
+	if !c.Token.IsZero() {
+		id = c.Token.String()
+	}
 	v := &[len(IdentityHeaders)]string{
-		said(string(c.ClientID)), said(string(c.Environment)), c.Token.String(), said(c.Scope), said(c.Subject), expires,
+		said(string(c.ClientID)), said(string(c.Environment)), id, said(c.Scope), said(c.Subject), expires,
 	}
 	for i, name := range IdentityHeaders {
 		h[name] = v[i : i+1 : i+1]

@@ -13,6 +13,8 @@ type question struct {
 	want    gatehouse.Requirement
 	scope   string // as asked, for the challenge
 	dialect string // in whose words to refuse
+	public  bool   // no token is asked for
+	asks    bool   // the query has a requirement
 }
 
 // readQuestion reads the query. Names that it doesn't know are none of its
@@ -36,6 +38,7 @@ func readQuestion(raw string) (q question, problem string) {
 			return q, "the parameter " + name + " stands twice in the query"
 		}
 		seen[at] = true
+		q.asks = q.asks || name != "dialect"
 		if value, err = unescape(value); err != nil {
 			return q, "the parameter " + name + " has a broken percent-encoding"
 		}
@@ -65,11 +68,18 @@ func readQuestion(raw string) (q question, problem string) {
 			return q, "the parameter " + name + " is empty"
 		}
 	}
-	if q.want.Environment == "" {
-		return q, "no environment asked for: add environment=sandbox or environment=live to the query"
-	}
 	return q, ""
 }
+
+// queried is the question that the query asks.
+func queried(raw string) (q question, problem string) {
+	if q, problem = readQuestion(raw); problem == "" && q.want.Environment == "" {
+		problem = "no environment asked for: add environment=sandbox or environment=live to the query"
+	}
+	return q, problem
+}
+
+func joined(scopes []string) string { return strings.Join(scopes, " ") }
 
 func parameter(name string) int {
 	switch name {

@@ -13,7 +13,7 @@ func FuzzQuestion(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, raw string) {
-		q, problem := readQuestion(raw)
+		q, problem := queried(raw)
 		if problem != "" {
 			return
 		}

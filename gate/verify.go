@@ -6,6 +6,7 @@ import (
 	"context"
 	"math"
 	"net/http"
+	"net/netip"
 	"strconv"
 	"time"
 
@@ -36,6 +37,8 @@ type Verify struct {
 	validator Validator
 	dialect   func(name string) *dialect.Dialect
 	now       func() time.Time
+	routes    *Routes // nil: the query asks
+	trusted   []netip.Prefix
 }
 
 // NewVerify makes a Verify. dialect returns the dialect called name, nil where
@@ -49,23 +52,42 @@ func (g *Verify) ServeHTTP(w http.ResponseWriter, r *http.Request) { g.Answer(w,
 // Answer is ServeHTTP for a caller that keeps a log: it returns why the
 // request was refused, nil where it may pass.
 func (g *Verify) Answer(w http.ResponseWriter, r *http.Request) *gatehouse.Error {
-	q, problem := readQuestion(r.URL.RawQuery)
+	q, problem := g.question(r)
 	if problem != "" {
 		return g.refuse(w, r, &q, gatehouse.Refuse(gatehouse.AccessDenied, gatehouse.ReasonMalformed, problem))
 	}
-	tok, refusal := bearer(r.Header)
+	claims, refusal := judge(r.Context(), g.validator, r.Header, &q)
 	if refusal != nil {
 		return g.refuse(w, r, &q, refusal)
-	}
-	claims, err := g.validator.Validate(r.Context(), tok, q.want)
-	if err != nil {
-		return g.refuse(w, r, &q, gatehouse.AsError(err))
 	}
 	h := w.Header()
 	identify(h, claims)
 	h["Cache-Control"] = noStore
 	w.WriteHeader(http.StatusOK)
 	return nil
+}
+
+func (g *Verify) question(r *http.Request) (question, string) {
+	if g.routes != nil {
+		return g.routed(r)
+	}
+	return queried(r.URL.RawQuery)
+}
+
+// judge returns whose request it is, if it may pass.
+func judge(ctx context.Context, v Validator, h http.Header, q *question) (*gatehouse.Claims, *gatehouse.Error) {
+	if q.public {
+		return nobody, nil
+	}
+	tok, refusal := bearer(h)
+	if refusal != nil {
+		return nil, refusal
+	}
+	claims, err := v.Validate(ctx, tok, q.want)
+	if err != nil {
+		return nil, gatehouse.AsError(err)
+	}
+	return claims, nil
 }
 
 // Refuse answers a refusal that was found before the token was looked at, such
