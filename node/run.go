@@ -73,8 +73,8 @@ func (n *Node) Run(ctx context.Context, started func() error) error {
 		}
 	}
 	stopEngine()
-	if err := <-flushed; err != nil && !errors.Is(err, context.Canceled) {
-		cause = errors.Join(cause, err)
+	if err := <-flushed; err != nil && cause == nil && !errors.Is(err, context.Canceled) {
+		cause = err
 	}
 	n.log.Info("stopped")
 	return cause
