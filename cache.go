@@ -79,3 +79,10 @@ func (c *verdictCache) drop(v *verdict) {
 		set[i].CompareAndSwap(v, nil)
 	}
 }
+
+// clear forgets all tokens.
+func (c *verdictCache) clear() {
+	for i := range c.slots {
+		c.slots[i].Store(nil)
+	}
+}

@@ -37,7 +37,9 @@ type Engine struct {
 	Verifier
 	store    Store
 	sealer   *credential.Sealer
+	digester *credential.Digester
 	secrets  *secretChecker
+	changes  *changeLog
 	issuance *issuanceLimits
 	uses     *useCounter
 	replays  inFlight
@@ -75,6 +77,7 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 		store:   cfg.Store,
 		sealer:  cfg.Sealer,
 		uses:    newUseCounter(),
+		changes: newChangeLog(),
 		log:     cfg.Logger,
 		keyLife: cfg.KeyLife,
 	}
@@ -88,7 +91,7 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 	e.state = newState()
 	e.cache = newVerdictCache()
 	e.issuer = e.Issuer
-	e.lookup = e.store.Token
+	e.find = e.findOpaque
 	e.unknown = e.store.Client
 	e.maxLag, e.lagOpen = cfg.MaxLag, cfg.OnLagOpen
 	if e.maxLag == 0 {
@@ -237,9 +240,13 @@ func (e *Engine) load(ctx context.Context) error {
 		return fmt.Errorf("loading: %w", err)
 	}
 	e.clock.atLeast(snap.Newest)
+	if err := e.useKeys(snap.Keys); err != nil {
+		return err
+	}
 	e.state.replace(snap)
+	e.changes.restart(snap.Seq)
 	e.state.heard.Store(&start)
-	return e.useKeys(snap.Keys)
+	return nil
 }
 
 // catchUp reads the journal to its end.
@@ -294,6 +301,7 @@ func (e *Engine) take(ctx context.Context, entries []Entry) error {
 		}
 	}
 	e.state.apply(entries, changed)
+	e.changes.append(entries, changed, e.ring.Load())
 	return nil
 }
 

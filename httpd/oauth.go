@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"github.com/gatehouse-auth/gatehouse"
+	"github.com/gatehouse-auth/gatehouse/gate/feed"
 )
 
 // addOAuth adds the endpoints of standard OAuth 2.0 (RFC 6749, 7662, 7009).
@@ -54,13 +55,16 @@ func readOAuth(c *call) *gatehouse.Error {
 
 // refuseStandard answers in the words of RFC 6749 §5.2, which also serve for
 // whatever is on no route at all.
-func refuseStandard(c *call, e *gatehouse.Error) {
+func refuseStandard(c *call, e *gatehouse.Error) { refuseWith(c, e, basicChallenge) }
+
+// refuseWith is refuseStandard with the challenge of a 401.
+func refuseWith(c *call, e *gatehouse.Error, challenge []string) {
 	c.refusal = e
 	w := standardWordsOf(e.Code)
 	h := c.Header()
 	switch w.status {
 	case http.StatusUnauthorized:
-		h["Www-Authenticate"] = basicChallenge
+		h["Www-Authenticate"] = challenge
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
 		h["Retry-After"] = []string{retryAfter(e.RetryAfter)}
 	}
@@ -72,4 +76,7 @@ func refuseStandard(c *call, e *gatehouse.Error) {
 	c.send(w.status, jsonType, append(b, "}\n"...))
 }
 
-var basicChallenge = []string{`Basic realm="gatehouse", charset="UTF-8"`}
+var (
+	basicChallenge  = []string{`Basic realm="gatehouse", charset="UTF-8"`}
+	bearerChallenge = []string{`Bearer realm="gatehouse", scope="` + feed.Scope + `"`}
+)

@@ -23,6 +23,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/dialect"
 	"github.com/gatehouse-auth/gatehouse/gate"
 	"github.com/gatehouse-auth/gatehouse/secret"
+	"github.com/gatehouse-auth/gatehouse/token"
 )
 
 // Engine is what the public listener needs of *gatehouse.Engine.
@@ -39,6 +40,13 @@ type Engine interface {
 	Client(id gatehouse.ClientID) (*gatehouse.Client, bool)
 	Issuer(env gatehouse.Environment) string
 	Now() time.Time
+
+	// What remote gates are told.
+	Changes(ctx context.Context, seq int64) (list []gatehouse.Change, grown <-chan struct{}, err error)
+	State() (*gatehouse.Snapshot, []*token.Key)
+	Heard() time.Time
+	Lookup(ctx context.Context, tok secret.Text) (*gatehouse.TokenRecord, error)
+	LookupClient(ctx context.Context, id gatehouse.ClientID) (*gatehouse.Client, error)
 }
 
 // Config is what a Server is made of.
@@ -70,6 +78,10 @@ type Server struct {
 	unknown  *route
 	dialects atomic.Pointer[dialectSet]
 	setting  sync.Mutex // held while dialects changes
+
+	streams   context.Context // of the journal; ends before the server does
+	ending    context.CancelFunc
+	snapshots snapshots
 }
 
 // New makes a Server. Errors name dialects whose routes conflict.
@@ -81,10 +93,12 @@ func New(cfg Config) (*Server, error) {
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
+	s.streams, s.ending = context.WithCancel(context.Background())
 	s.unknown = s.route("unknown", serveUnknown, refuseStandard)
 	s.addOAuth()
 	s.addMetadata()
 	s.addGate()
+	s.addGateFollowing()
 	if err := s.SetDialects(cfg.Dialects); err != nil {
 		return nil, err
 	}

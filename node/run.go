@@ -38,6 +38,7 @@ func (n *Node) Run(ctx context.Context, started func() error) error {
 		{newServer(operators, adminWriteTimeout, n.log), n.secured(n.adminListener, n.adminTLS())},
 		{newServer(operators, adminWriteTimeout, n.log), n.socket},
 	}
+	servers[0].server.RegisterOnShutdown(n.public.EndStreams)
 	failed := make(chan error, len(servers)+1)
 	for _, s := range servers {
 		go func() {
