@@ -2,10 +2,12 @@ package gatehouse
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/gatehouse-auth/gatehouse/secret"
 	"github.com/gatehouse-auth/gatehouse/token"
@@ -29,26 +31,19 @@ func standardPolicy() *Policy {
 // rfc9068 is the JWT profile for OAuth 2.0 access tokens (RFC 9068 §2).
 type rfc9068 struct{}
 
+// standardClaims are what Mint writes.
 type standardClaims struct {
 	Issuer   string   `json:"iss"`
 	Subject  string   `json:"sub"`
 	Audience audience `json:"aud"`
-	Expires  int64    `json:"exp,omitzero"`
-	IssuedAt int64    `json:"iat"`
+	Expires  int64    `json:"exp"`
 	ID       TokenID  `json:"jti"`
 	ClientID ClientID `json:"client_id"`
-	Scope    string   `json:"scope,omitzero"`
+	Scope    string   `json:"scope"`
 }
 
 // audience is one string or several (RFC 7519 §4.1.3).
 type audience []string
-
-func (a audience) MarshalJSON() ([]byte, error) {
-	if len(a) == 1 {
-		return json.Marshal(a[0])
-	}
-	return json.Marshal([]string(a))
-}
 
 func (a *audience) UnmarshalJSON(b []byte) error {
 	if len(b) > 0 && b[0] == '"' {
@@ -62,22 +57,50 @@ func (a *audience) UnmarshalJSON(b []byte) error {
 	return json.Unmarshal(b, (*[]string)(a))
 }
 
+// Mint writes the claims by hand: an encoder that works by reflection took a
+// tenth of the time of issuing.
 func (rfc9068) Mint(key *token.Key, m *Minting) (secret.Text, error) {
 	r := &m.Record
-	claims := standardClaims{
-		Issuer: m.Issuer, Subject: r.User, Audience: r.Audience, IssuedAt: r.IssuedAt.Unix(),
-		ID: r.ID, ClientID: m.ClientID, Scope: strings.Join(r.Scopes, " "),
+	subject := r.User
+	if subject == "" {
+		subject = string(m.ClientID)
 	}
-	if claims.Subject == "" {
-		claims.Subject = string(m.ClientID)
-	}
-	if claims.Audience == nil {
-		claims.Audience = audience{m.Issuer}
+	b := make(jsontext.Value, 0, 320)
+	b = appendText(append(b, '{'), "iss", m.Issuer)
+	b = appendText(append(b, ','), "sub", subject)
+	switch len(r.Audience) {
+	case 0:
+		b = appendText(append(b, ','), "aud", m.Issuer)
+	case 1:
+		b = appendText(append(b, ','), "aud", r.Audience[0])
+	default:
+		b = append(b, `,"aud":[`...)
+		for i, one := range r.Audience {
+			if i > 0 {
+				b = append(b, ',')
+			}
+			b, _ = jsontext.AppendQuote(b, one)
+		}
+		b = append(b, ']')
 	}
 	if !r.ExpiresAt.IsZero() {
-		claims.Expires = r.ExpiresAt.Unix()
+		b = strconv.AppendInt(append(b, `,"exp":`...), r.ExpiresAt.Unix(), 10)
 	}
-	return key.SignClaims(token.TypeAccessToken, &claims)
+	b = strconv.AppendInt(append(b, `,"iat":`...), r.IssuedAt.Unix(), 10)
+	b = appendText(append(b, ','), "jti", r.ID.String())
+	b = appendText(append(b, ','), "client_id", string(m.ClientID))
+	if len(r.Scopes) > 0 {
+		b = appendText(append(b, ','), "scope", strings.Join(r.Scopes, " "))
+	}
+	return key.SignClaims(token.TypeAccessToken, append(b, '}'))
+}
+
+// appendText appends a member whose name needs no escape. Invalid UTF-8 becomes
+// the replacement character.
+func appendText(b jsontext.Value, name, value string) jsontext.Value {
+	b = append(append(append(b, '"'), name...), `":`...)
+	b, _ = jsontext.AppendQuote(b, value)
+	return b
 }
 
 func (rfc9068) Read(v *token.Verified) (*Minting, error) {

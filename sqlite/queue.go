@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/gatehouse-auth/gatehouse"
 )
@@ -26,11 +27,12 @@ type write struct {
 type queue struct {
 	mu      sync.Mutex
 	waiting []*write
+	enough  int // waiting writes that wake the writer
 	closed  bool
 	wake    chan struct{}
 }
 
-func newQueue() *queue { return &queue{wake: make(chan struct{}, 1)} }
+func newQueue() *queue { return &queue{enough: 1, wake: make(chan struct{}, 1)} }
 
 // write has do run in the next commit group and returns its answer. Where ctx
 // ends first, a write that no group has taken yet is not done; of one that is
@@ -44,8 +46,11 @@ func (q *queue) write(ctx context.Context, do func(*writer) error) error {
 		return errClosed
 	}
 	q.waiting = append(q.waiting, w)
+	enough := len(q.waiting) >= q.enough
 	q.mu.Unlock()
-	q.nudge()
+	if enough {
+		q.nudge()
+	}
 	select {
 	case err := <-w.done:
 		return err
@@ -65,8 +70,14 @@ func (q *queue) nudge() {
 }
 
 // take waits for writes and returns up to groupLimit of them, or none when the
-// queue is closed and empty.
-func (q *queue) take(group []*write) []*write {
+// queue is closed and empty. Once there is one it gives others the time of
+// patience to come, until there are enough.
+func (q *queue) take(group []*write, enough int, patience time.Duration) []*write {
+	if q.await(1, nil) < enough {
+		timer := time.NewTimer(patience)
+		q.await(enough, timer.C)
+		timer.Stop()
+	}
 	for {
 		q.mu.Lock()
 		n := min(len(q.waiting), groupLimit)
@@ -84,9 +95,35 @@ func (q *queue) take(group []*write) []*write {
 			return group
 		}
 		if rest == 0 {
-			<-q.wake
+			q.await(1, nil)
 		}
 	}
+}
+
+// await returns how many writes wait once they are enough, the queue is closed,
+// or the time is over.
+func (q *queue) await(enough int, over <-chan time.Time) int {
+	for {
+		q.mu.Lock()
+		q.enough = enough
+		n, closed := len(q.waiting), q.closed
+		q.mu.Unlock()
+		if n >= enough || closed {
+			return n
+		}
+		select {
+		case <-q.wake:
+		case <-over:
+			return n
+		}
+	}
+}
+
+// length is how many writes wait.
+func (q *queue) length() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.waiting)
 }
 
 // close lets the writer end once it has done what waits.

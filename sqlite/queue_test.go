@@ -88,7 +88,7 @@ func TestWaitingWritesShareACommit(t *testing.T) {
 		}
 		synctest.Wait()
 		for _, want := range []int{groupLimit, writes - groupLimit} {
-			group := q.take(nil)
+			group := q.take(nil, 0, 0)
 			if len(group) != want {
 				t.Errorf("a group of %d, want %d", len(group), want)
 			}
@@ -98,11 +98,44 @@ func TestWaitingWritesShareACommit(t *testing.T) {
 		}
 		waiting.Wait()
 		q.close()
-		if group := q.take(nil); len(group) > 0 {
+		if group := q.take(nil, 0, 0); len(group) > 0 {
 			t.Errorf("a closed queue gave %d writes", len(group))
 		}
 		if err := q.write(t.Context(), nil); !errors.Is(err, gatehouse.ErrStore) {
 			t.Errorf("a closed queue took a write: %v", err)
 		}
+	})
+}
+
+// One writer of a crowd gets time for the others; it waits no longer than it
+// has patience for, and not at all once they are enough.
+func TestACrowdIsWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newQueue()
+		come := func(after time.Duration) {
+			go func() {
+				time.Sleep(after)
+				_ = q.write(t.Context(), nil)
+			}()
+		}
+		take := func(enough, want int, took time.Duration) {
+			t.Helper()
+			start := time.Now()
+			group := q.take(nil, enough, time.Millisecond)
+			if len(group) != want || time.Since(start) != took {
+				t.Errorf("took %d after %v, want %d after %v", len(group), time.Since(start), want, took)
+			}
+			for _, w := range group {
+				w.done <- nil
+			}
+			synctest.Wait()
+		}
+		come(0)
+		take(1, 1, 0)
+		come(0)
+		come(300 * time.Microsecond)
+		come(5 * time.Millisecond)
+		take(2, 2, 300*time.Microsecond)
+		take(2, 1, 4700*time.Microsecond+time.Millisecond)
 	})
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"runtime"
 	"slices"
 	"time"
 
@@ -49,37 +48,35 @@ func isRefusal(err error) bool {
 	return errors.As(err, &spent) || slices.ContainsFunc(refusals, func(r error) bool { return errors.Is(err, r) })
 }
 
+const (
+	// patience bounds how long a group waits for callers that are likely to come.
+	patience = 500 * time.Microsecond
+	// crowdLasts is the pause after which nobody is expected any more.
+	crowdLasts = 5 * time.Millisecond
+)
+
 // run commits groups until the queue is closed and empty, or the disk can't be
 // trusted any more.
+//
+// A crowd of callers falls into two halves that take turns: one waits for its
+// commit while the other prepares its next writes. Taking whoever is there
+// would split it into many small groups, each with an fsync of its own. Whoever
+// is alone waits for nobody.
 func (w *writer) run() {
 	var group []*write
-	last := 0
+	crowd := 0
 	for {
-		w.gather(last)
-		group = w.store.queue.take(group[:0])
+		idle := time.Now()
+		if w.store.queue.await(1, nil); time.Since(idle) > crowdLasts {
+			crowd = 0
+		}
+		group = w.store.queue.take(group[:0], crowd/2, patience)
 		if len(group) == 0 {
 			return
 		}
-		last = len(group)
 		w.commitGroup(group)
+		crowd = max(crowd-crowd/8-1, len(group)+w.store.queue.length())
 		clear(group)
-	}
-}
-
-// gather lets the callers that the last group answered come back with their
-// next writes, so that they share a commit again instead of splitting into a
-// small group and the rest. It gives way to runnable goroutines and never
-// sleeps: whoever is alone waits for nobody.
-func (w *writer) gather(last int) {
-	q := w.store.queue
-	for range last / 2 {
-		q.mu.Lock()
-		n := len(q.waiting)
-		q.mu.Unlock()
-		if n >= last {
-			return
-		}
-		runtime.Gosched()
 	}
 }
 

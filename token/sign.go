@@ -16,7 +16,7 @@ const TypeAccessToken = "at+jwt"
 
 // Sign mints a JWT whose header holds header's members with this key's "alg" and
 // "kid", which win over members of those names. claims is anything that encodes
-// as a JSON object; a jsontext.Value keeps the order of its members.
+// as a JSON object; a jsontext.Value is signed as it stands.
 //
 // It doesn't look at the key's times: take the key from Ring.Signing.
 func (k *Key) Sign(header map[string]any, claims any) (secret.Text, error) {
@@ -31,7 +31,7 @@ func (k *Key) Sign(header map[string]any, claims any) (secret.Text, error) {
 }
 
 // SignClaims is Sign for a header that has "typ" and nothing else: the quick way
-// for standard tokens, best with claims as a struct.
+// for standard tokens.
 func (k *Key) SignClaims(typ string, claims any) (secret.Text, error) {
 	var buf [192]byte
 	header := append(buf[:0], `{"alg":"`...)
@@ -50,11 +50,14 @@ func (k *Key) sign(header []byte, claims any) (secret.Text, error) {
 	if k.Signer == nil {
 		return secret.Text{}, fmt.Errorf("key %s: %w: its private half is not at hand", k.ID, ErrKey)
 	}
-	payload, err := json.Marshal(claims)
-	if err != nil {
-		return secret.Text{}, fmt.Errorf("encoding a token's claims: %w", err)
+	payload, encoded := claims.(jsontext.Value)
+	if !encoded {
+		var err error
+		if payload, err = json.Marshal(claims, json.Deterministic(true)); err != nil {
+			return secret.Text{}, fmt.Errorf("encoding a token's claims: %w", err)
+		}
 	}
-	if jsontext.Value(payload).Kind() != '{' {
+	if payload.Kind() != '{' {
 		return secret.Text{}, fmt.Errorf("encoding a token's claims: not a JSON object")
 	}
 	encoding := base64.RawURLEncoding
