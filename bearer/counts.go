@@ -1,6 +1,9 @@
 package bearer
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+	"time"
+)
 
 type counts struct {
 	issued, refreshed, shared, failures, rejected atomic.Int64
@@ -27,4 +30,10 @@ func (s *Source) State() (*Token, *Error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.current.Load(), s.failed
+}
+
+// Ready reports whether a token is at hand, so that Token doesn't wait.
+func (s *Source) Ready() bool {
+	t := s.current.Load()
+	return t != nil && t.live(time.Now())
 }

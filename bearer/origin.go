@@ -106,3 +106,11 @@ func (c *Config) base(t *Token) (string, error) {
 	})
 	return filled, missing
 }
+
+// Covers reports whether a URL is at or below a base URL, on the same origin,
+// for every reader of its path: one with dot segments, in whatever encoding,
+// is not.
+func Covers(base string, u *url.URL) bool {
+	p, err := parseBase("base URL", base)
+	return err == nil && p.covers(u)
+}

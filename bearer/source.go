@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/dialect"
+	"github.com/gatehouse-auth/gatehouse/secret"
 )
 
 // ErrClosed is the error of a [Source] that was closed.
@@ -308,4 +310,25 @@ func (s *Source) BaseURL(ctx context.Context) (string, error) {
 // Client returns a client whose requests to the API carry the token.
 func (s *Source) Client() *http.Client {
 	return &http.Client{Transport: &Transport{Source: s}}
+}
+
+// Serves reports whether a Source made of c would ask for the same tokens, and
+// use them in the same place.
+func (s *Source) Serves(c Config) bool {
+	return c.prepare() == nil && c.BaseURL == s.config.BaseURL && c.fingerprint() == s.config.fingerprint()
+}
+
+// Carriers lists the headers in which calls of the API carry the token.
+func (s *Source) Carriers() []string {
+	const sentinel = "8c1f0bd2"
+	probe := &Token{AccessToken: secret.New(sentinel)}
+	var names []string
+	if s.config.fill(probe) == nil { // New has tried it
+		for name, values := range probe.use.Header {
+			if slices.ContainsFunc(values, func(v string) bool { return strings.Contains(v, sentinel) }) {
+				names = append(names, name)
+			}
+		}
+	}
+	return names
 }

@@ -37,9 +37,12 @@ func run() int {
 	err := fang.Execute(context.Background(), root,
 		fang.WithVersion(buildVersion().Version), fang.WithErrorHandler(printError))
 	var usage *usageError
+	var child childStatus
 	switch {
 	case err == nil:
 		return exitDone
+	case errors.As(err, &child):
+		return int(child)
 	case !running || errors.As(err, &usage):
 		return exitUsage
 	}
@@ -60,7 +63,7 @@ func newRoot() *cobra.Command {
 	root.PersistentFlags().Bool("json", false, "print one JSON document on stdout")
 	root.AddCommand(devCommand(), serveCommand(),
 		clientCommand(), secretCommand(), tokenCommand(), connectionCommand(),
-		keyCommand(), dialectCommand(), auditCommand(), versionCommand())
+		keyCommand(), dialectCommand(), auditCommand(), agentCommand(), versionCommand())
 	return root
 }
 
@@ -108,6 +111,9 @@ func needsCommand(cmd *cobra.Command, _ []string) error {
 
 // printError says what went wrong and what to do next.
 func printError(w io.Writer, styles fang.Styles, err error) {
+	if errors.As(err, new(childStatus)) {
+		return // the command has said what it had to say
+	}
 	fmt.Fprintln(w, styles.ErrorHeader.UnsetMargins().UnsetString().UnsetPadding().Render("gatehouse:")+" "+err.Error())
 	if hint := hintFor(err); hint != "" {
 		fmt.Fprintln(w, hint)

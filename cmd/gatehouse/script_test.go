@@ -17,12 +17,13 @@ func TestMain(m *testing.M) {
 
 // TestScripts runs testdata/script/*.txtar: what the product does, told against
 // the real thing. Besides testscript's own commands there are those of
-// serverCommands, jsonCommands and answerCommands.
+// serverCommands, jsonCommands, answerCommands and agentCommands.
 func TestScripts(t *testing.T) {
 	commands := map[string]func(*testscript.TestScript, bool, []string){}
 	maps.Copy(commands, serverCommands)
 	maps.Copy(commands, jsonCommands)
 	maps.Copy(commands, answerCommands)
+	maps.Copy(commands, agentCommands)
 	builtin, err := filepath.Abs("../../dialect/builtin")
 	if err != nil {
 		t.Fatal(err)
@@ -33,6 +34,7 @@ func TestScripts(t *testing.T) {
 		Cmds:                commands,
 		Setup: func(env *testscript.Env) error {
 			setupServer(env)
+			setupAgents(env)
 			env.Setenv("DATA", filepath.Join(env.WorkDir, "data"))
 			env.Setenv("BUILTIN", builtin)
 			env.Setenv("NO_COLOR", "1")

@@ -1,0 +1,190 @@
+package agent
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/parser"
+)
+
+// Settings are an agent's settings file.
+type Settings struct {
+	// Listen is host:port, or unix: and a path. Only loopback is taken unless
+	// ListenAny is set, since whoever reaches the agent has its tokens.
+	Listen    string `yaml:"listen"`
+	ListenAny bool   `yaml:"listen_any"`
+	// Hosts are names, besides localhost, under which callers reach the agent.
+	Hosts     []string            `yaml:"hosts"`
+	Upstreams map[string]Upstream `yaml:"upstreams"`
+
+	dir string // of the file: what relative paths start from
+}
+
+// Upstream is one API and the credentials for it. ${NAME} is a variable of the
+// environment; credentials may also be file:PATH or command:LINE.
+type Upstream struct {
+	Dialect      string            `yaml:"dialect"`
+	BaseURL      string            `yaml:"base_url"`
+	TokenURL     string            `yaml:"token_url"`
+	Environment  string            `yaml:"environment"`
+	ClientID     string            `yaml:"client_id"`
+	ClientSecret string            `yaml:"client_secret"`
+	Scopes       []string          `yaml:"scopes"`
+	Audience     string            `yaml:"audience"`
+	Life         string            `yaml:"life"`
+	TokenName    string            `yaml:"token_name"`
+	Fields       map[string]string `yaml:"fields"`
+	AccessCode   string            `yaml:"access_code"`
+	ConnectionID string            `yaml:"connection_id"`
+	UserID       string            `yaml:"user_id"`
+	UserSecret   string            `yaml:"user_secret"`
+	AccessToken  string            `yaml:"access_token"`
+	// Authorization says what becomes of a caller's own credentials: refuse
+	// (the default) or replace.
+	Authorization string `yaml:"authorization"`
+}
+
+const (
+	defaultListen   = "127.0.0.1:4180"
+	maxSettingsFile = 256 << 10
+	refuseOwn       = "refuse"
+	replaceOwn      = "replace"
+)
+
+// ReadSettings reads a settings file: YAML without anchors and aliases, each
+// key a known one and given once.
+func ReadSettings(path string) (Settings, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return Settings{}, err
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return Settings{}, fmt.Errorf("%s is no settings file", path)
+	}
+	b, err := io.ReadAll(io.LimitReader(f, maxSettingsFile+1))
+	if err != nil {
+		return Settings{}, err
+	}
+	if len(b) > maxSettingsFile {
+		return Settings{}, fmt.Errorf("%s is larger than %d KiB", path, maxSettingsFile>>10)
+	}
+	dir, err := filepath.Abs(filepath.Dir(path))
+	if err != nil {
+		return Settings{}, err
+	}
+	s, err := parseSettings(b)
+	if err != nil {
+		if broken, ok := errors.AsType[yaml.Error](err); ok {
+			at := broken.GetToken().Position
+			return Settings{}, fmt.Errorf("%s:%d:%d: %s", path, at.Line, at.Column, broken.GetMessage())
+		}
+		return Settings{}, fmt.Errorf("%s: %w", path, err)
+	}
+	s.dir = dir
+	return s, nil
+}
+
+func parseSettings(b []byte) (s Settings, err error) {
+	doc, err := parser.ParseBytes(b, 0)
+	if err != nil {
+		return s, err
+	}
+	if len(doc.Docs) != 1 || doc.Docs[0].Body == nil {
+		return s, errors.New("it must hold one YAML document with the key upstreams")
+	}
+	var plain plainly
+	ast.Walk(&plain, doc.Docs[0].Body)
+	if plain.found != nil {
+		return s, fmt.Errorf("line %d: anchors, aliases and tags are not taken: write the value out", plain.found.GetToken().Position.Line)
+	}
+	if err := yaml.NodeToValue(doc.Docs[0].Body, &s, yaml.Strict()); err != nil {
+		return s, err
+	}
+	return s, s.check()
+}
+
+// plainly finds what makes a YAML document more than it looks.
+type plainly struct{ found ast.Node }
+
+func (p *plainly) Visit(n ast.Node) ast.Visitor {
+	switch n.Type() {
+	case ast.AliasType, ast.AnchorType, ast.TagType, ast.MergeKeyType:
+		p.found = n
+		return nil
+	}
+	return p
+}
+
+var upstreamName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,63}$`)
+
+func (s *Settings) check() error {
+	if s.Listen == "" {
+		s.Listen = defaultListen
+	}
+	if err := checkListen(s.Listen, s.ListenAny); err != nil {
+		return err
+	}
+	if len(s.Upstreams) == 0 {
+		return errors.New("upstreams: name at least one, such as bank: {dialect: oauth2, base_url: …, client_id: …, client_secret: …}")
+	}
+	for _, name := range s.names() {
+		u := s.Upstreams[name]
+		if !upstreamName.MatchString(name) {
+			return fmt.Errorf("upstreams.%s: a name is lower-case letters, digits, - and _, since it stands in URLs", name)
+		}
+		if u.Dialect == "" {
+			return fmt.Errorf("upstreams.%s.dialect: name a dialect, its file, or oauth2", name)
+		}
+		switch u.Authorization {
+		case "", refuseOwn, replaceOwn:
+		default:
+			return fmt.Errorf("upstreams.%s.authorization: it is %s or %s", name, refuseOwn, replaceOwn)
+		}
+		if u.Life != "" {
+			if d, err := time.ParseDuration(u.Life); err != nil || d < time.Second {
+				return fmt.Errorf("upstreams.%s.life: write it like 900s, 30m or 24h", name)
+			}
+		}
+	}
+	return nil
+}
+
+func (s *Settings) names() []string { return slices.Sorted(maps.Keys(s.Upstreams)) }
+
+func checkListen(listen string, anyHost bool) error {
+	if path, ok := strings.CutPrefix(listen, "unix:"); ok {
+		if path == "" {
+			return errors.New("listen: unix: needs a path, such as unix:/run/gatehouse/agent.sock")
+		}
+		return nil
+	}
+	host, _, err := net.SplitHostPort(listen)
+	if err != nil {
+		return fmt.Errorf("listen: %q is no address: write host:port, or unix: and a path", listen)
+	}
+	if !anyHost && !isLoopback(host) {
+		return fmt.Errorf("listen: %s is open to other machines, which would have your tokens: use 127.0.0.1, or say listen_any: true", listen)
+	}
+	return nil
+}
+
+func isLoopback(host string) bool {
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	a, err := netip.ParseAddr(host)
+	return err == nil && a.Unmap().IsLoopback()
+}
