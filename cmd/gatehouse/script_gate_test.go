@@ -1,0 +1,98 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"regexp"
+	"syscall"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// The command that starts a gate beside a script's server:
+//
+//	gate NAME CONFIG   starts `gatehouse gate --config CONFIG`, and sets NAME to
+//	                   where it answers once it is ready to;  ! gate NAME CONFIG:
+//	                   it must refuse to start
+//	ungate NAME        ends it, and wants it to end well
+//
+// ${NAME} in settings is a variable of the script.
+var gateCommands = map[string]func(*testscript.TestScript, bool, []string){"gate": startGate, "ungate": stopGate}
+
+type gateProcess struct {
+	cmd   *exec.Cmd
+	ended chan error
+}
+
+type gateProcesses map[string]*gateProcess
+
+type gatesKey struct{}
+
+func setupGates(env *testscript.Env) { env.Values[gatesKey{}] = gateProcesses{} }
+
+func startGate(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: gate NAME CONFIG")
+	}
+	if neg {
+		refusesToStart(ts, "gate", "--config", ts.MkAbs(args[1]))
+		return
+	}
+	log, err := os.CreateTemp(ts.Getenv("WORK"), "gate-*.log")
+	ts.Check(err)
+	cmd := gatehouseCommand(ts, "gate", "--config", ts.MkAbs(args[1]))
+	for _, name := range []string{"URL", "GATE_ID", "GATE_SECRET"} {
+		cmd.Env = append(cmd.Env, name+"="+ts.Getenv(name))
+	}
+	cmd.Stdout, cmd.Stderr = log, log
+	ts.Check(cmd.Start())
+	g := &gateProcess{cmd, make(chan error, 1)}
+	go func() { g.ended <- cmd.Wait() }()
+	ts.Defer(func() {
+		_ = cmd.Process.Kill()
+		log.Close()
+	})
+	ts.Value(gatesKey{}).(gateProcesses)[args[0]] = g
+	ts.Setenv(args[0]+"_LOG", log.Name())
+	serving := regexp.MustCompile(`(?m)^.*"msg":"serving".*$`)
+	followed := regexp.MustCompile(`"msg":"the journal is being followed"`)
+	for deadline := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
+		said, err := os.ReadFile(log.Name())
+		ts.Check(err)
+		if line := serving.Find(said); line != nil && followed.Match(said) {
+			var at struct {
+				URL string `json:"url"`
+			}
+			ts.Check(json.Unmarshal(bytes.TrimSpace(line), &at))
+			ts.Setenv(args[0], at.URL)
+			fmt.Fprintln(ts.Stdout(), at.URL)
+			return
+		}
+		select {
+		case err := <-g.ended:
+			ts.Fatalf("the gate ended: %v\n%s", err, said)
+		default:
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("the gate doesn't get ready:\n%s", said)
+		}
+	}
+}
+
+func stopGate(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: ungate NAME")
+	}
+	g := ts.Value(gatesKey{}).(gateProcesses)[args[0]]
+	ts.Check(g.cmd.Process.Signal(syscall.SIGTERM))
+	select {
+	case err := <-g.ended:
+		ts.Check(err)
+	case <-time.After(patience):
+		ts.Fatalf("the gate does not end")
+	}
+}
