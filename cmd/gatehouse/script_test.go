@@ -23,6 +23,7 @@ func TestScripts(t *testing.T) {
 	maps.Copy(commands, serverCommands)
 	maps.Copy(commands, jsonCommands)
 	maps.Copy(commands, answerCommands)
+	maps.Copy(commands, gateCommands)
 	maps.Copy(commands, agentCommands)
 	builtin, err := filepath.Abs("../../dialect/builtin")
 	if err != nil {
@@ -34,6 +35,7 @@ func TestScripts(t *testing.T) {
 		Cmds:                commands,
 		Setup: func(env *testscript.Env) error {
 			setupServer(env)
+			setupGates(env)
 			setupAgents(env)
 			env.Setenv("DATA", filepath.Join(env.WorkDir, "data"))
 			env.Setenv("BUILTIN", builtin)
