@@ -71,7 +71,8 @@ func ledgerOf(t *testing.T) string {
 const edit = `CASE typeof(%[1]s)
 	WHEN 'text' THEN %[1]s || ' '
 	WHEN 'integer' THEN %[1]s + 1
-	WHEN 'blob' THEN CAST(substr(%[1]s, 1, length(%[1]s) - 1) || x'3f' AS BLOB)
+	WHEN 'blob' THEN CAST(substr(%[1]s, 1, length(%[1]s) - 1) ||
+		CASE substr(%[1]s, -1) WHEN x'3f' THEN x'40' ELSE x'3f' END AS BLOB)
 	ELSE %[2]s END`
 
 // TestEveryEditIsFound changes, one at a time, each column of each row of each

@@ -25,6 +25,7 @@ type writer struct {
 	clients map[gatehouse.ClientID]*clientState
 
 	newest     time.Time
+	stored     ends
 	epoch      time.Time
 	eventSeq   int64
 	eventHead  [32]byte
@@ -36,6 +37,16 @@ type writer struct {
 	entries bool
 	wrote   bool
 }
+
+// ends is what was last written of where things end.
+type ends struct {
+	newest   time.Time
+	eventSeq int64
+}
+
+// newestStep is how far the newest time stored may be behind: it tells a start
+// that the clock was set back, and need not cost each commit a page.
+const newestStep = time.Second
 
 // refusals are the errors by which a write says that it changed nothing.
 var refusals = []error{
@@ -148,6 +159,10 @@ func (w *writer) seal() error {
 			return err
 		}
 	}
+	if w.eventSeq == w.stored.eventSeq && w.newest.Sub(w.stored.newest) < newestStep {
+		return nil
+	}
+	w.stored = ends{w.newest, w.eventSeq}
 	return w.conn.run("UPDATE meta SET newest = ?, event_seq = ?, event_head = ?",
 		w.newest, w.eventSeq, w.eventHead[:])
 }
@@ -275,6 +290,7 @@ func (w *writer) loadMeta() error {
 			w.eventSeq = st.ColumnInt64(2)
 			st.ColumnBytes(3, w.eventHead[:])
 			w.journalSeq = st.ColumnInt64(4)
+			w.stored = ends{w.newest, w.eventSeq}
 			return nil
 		})
 }
