@@ -53,11 +53,17 @@ func run(rounds, seconds int) error {
 	if err := measureStart(binary, dir, rounds); err != nil {
 		return err
 	}
-	server, err := startDev(binary, filepath.Join(dir, "data"))
+	data := filepath.Join(dir, "data")
+	server, err := startDev(binary, data)
 	if err != nil {
 		return err
 	}
-	defer server.stop()
+	running := true
+	defer func() {
+		if running {
+			server.stop()
+		}
+	}()
 	yard, yardURL, err := startYardsticks()
 	if err != nil {
 		return err
@@ -69,20 +75,11 @@ func run(rounds, seconds int) error {
 	if err != nil {
 		return err
 	}
-	before, err := ledgerSize(filepath.Join(dir, "data"))
-	if err != nil {
-		return err
-	}
 	fmt.Println("durable issuance: POST /oauth2/token beside mint")
 	issued, err := w.pairs(rounds, issue, server.URL+"/oauth2/token", yardURL+"/mint")
 	if err != nil {
 		return err
 	}
-	after, err := ledgerSize(filepath.Join(dir, "data"))
-	if err != nil {
-		return err
-	}
-	fmt.Printf("  the ledger grew by %d bytes for %d tokens: %.0f bytes a token\n", after-before, issued, float64(after-before)/float64(issued))
 
 	tokens, err := server.tokens(2000)
 	if err != nil {
@@ -93,8 +90,23 @@ func run(rounds, seconds int) error {
 		return err
 	}
 	fmt.Println("validation: GET /gate/verify with 2,000 tokens beside hello")
-	_, err = w.pairs(rounds, verify, server.URL+"/gate/verify?environment=live", yardURL+"/hello")
-	return err
+	if _, err = w.pairs(rounds, verify, server.URL+"/gate/verify?environment=live", yardURL+"/hello"); err != nil {
+		return err
+	}
+
+	server.stop() // moves the write-ahead log into the ledger's file
+	running = false
+	full, err := os.Stat(filepath.Join(data, "gatehouse.db"))
+	if err != nil {
+		return err
+	}
+	empty, err := os.Stat(filepath.Join(dir, "start", "gatehouse.db"))
+	if err != nil {
+		return err
+	}
+	rows := issued + len(tokens)
+	fmt.Printf("ledger: %d bytes for %d tokens: %.0f bytes a token\n", full.Size()-empty.Size(), rows, float64(full.Size()-empty.Size())/float64(rows))
+	return nil
 }
 
 // measureStart starts a server on a directory that has been used before, as
@@ -165,7 +177,6 @@ func startDev(binary, data string) (*devServer, error) {
 
 // firstLine starts a server and waits for the line that says that it is ready.
 func firstLine(cmd *exec.Cmd) ([]byte, error) {
-	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return nil, err
@@ -231,24 +242,6 @@ func startYardsticks() (cmd *exec.Cmd, url string, err error) {
 	cmd = exec.Command(self, "-yardstick")
 	line, err := firstLine(cmd)
 	return cmd, strings.TrimSpace(string(line)), err
-}
-
-func ledgerSize(dir string) (total int64, err error) {
-	// What the write-ahead log holds is not in the ledger's file yet; it is
-	// moved there, so the file alone counts once the log is idle.
-	time.Sleep(3 * time.Second)
-	files, err := filepath.Glob(filepath.Join(dir, "*.db*"))
-	for _, f := range files {
-		if strings.HasSuffix(f, "-shm") || strings.HasSuffix(f, "-wal") {
-			continue
-		}
-		info, err := os.Stat(f)
-		if err != nil {
-			return 0, err
-		}
-		total += info.Size()
-	}
-	return total, err
 }
 
 func median(all []float64) float64 {
