@@ -186,3 +186,7 @@ func (c *secretChecker) checkSlow(ctx context.Context, s *ClientSecret, given se
 	}
 	return right, nil
 }
+
+func equalDigest(stored []byte, d credential.Digest) bool {
+	return len(stored) == len(d) && credential.Equal(credential.Digest(stored), d)
+}
