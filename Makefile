@@ -4,6 +4,7 @@
 GO ?= go
 BIN := bin/gatehouse
 LDFLAGS := -s -w
+export PATH := $(CURDIR)/test/clients/.node/bin:$(PATH)
 
 .PHONY: build test soak bench fmt vet prerequisites fuzz race
 
