@@ -9,7 +9,7 @@ import (
 )
 
 // SchemaID is the identifier of the schema that [Schema] returns.
-const SchemaID = "https://gatehouse-auth.github.io/gatehouse/dialect.schema.json"
+const SchemaID = "https://raw.githubusercontent.com/gatehouse-auth/gatehouse/main/docs/dialect.schema.json"
 
 // Schema returns the JSON Schema (2020-12) of dialect files, from which
 // editors complete and check while one types. It is made from the same tables
