@@ -27,6 +27,8 @@ var laws = []struct {
 	{"credential", "", module + "/", "digests and seals can be audited without the rest"},
 	{"secret", "", module, "the wrapper of credentials is at the bottom"},
 	{"dialect", "", module, "a dialect is read by servers and clients: it knows neither engine nor tokens"},
+	{"bearer", "", module, "a client's program gets the dialect reader and nothing of the server"},
+	{"agent", "", module, "the agent is a client: it runs where no server is"},
 	{"sqlite", "", "net/http", "a store is asked by the engine only"},
 	{"sqlite", "", module + "/dialect", "a store keeps words of the engine, not of a dialect"},
 	{"storetest", "", module + "/sqlite", "the suite holds for every store"},
@@ -46,6 +48,8 @@ var below = map[string][]string{
 	"token":      {"secret"},
 	"credential": {"secret"},
 	"dialect":    {"secret", "dialect/builtin"},
+	"bearer":     {"dialect", "secret"},
+	"agent":      {"bearer", "dialect", "secret"},
 }
 
 func TestImportsRunDownward(t *testing.T) {

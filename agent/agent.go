@@ -55,6 +55,7 @@ func newForward() *http.Transport {
 func (a *Agent) Reload(s Settings) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	s.cache = s.cache.or(a.settings.cache)
 	before := *a.serving.Load()
 	after := map[string]*upstream{}
 	var errs []error

@@ -26,10 +26,15 @@ type Settings struct {
 	Listen    string `yaml:"listen"`
 	ListenAny bool   `yaml:"listen_any"`
 	// Hosts are names, besides localhost, under which callers reach the agent.
-	Hosts     []string            `yaml:"hosts"`
+	Hosts []string `yaml:"hosts"`
+	// Cache is a directory for tokens, sealed with the key of
+	// GATEHOUSE_KEY_ENCRYPTION_KEY or, without it, with one in a file beside
+	// the directory. Empty keeps tokens in memory.
+	Cache     string              `yaml:"cache"`
 	Upstreams map[string]Upstream `yaml:"upstreams"`
 
-	dir string // of the file: what relative paths start from
+	cache *cache
+	dir   string // of the file: what relative paths start from
 }
 
 // Upstream is one API and the credentials for it. ${NAME} is a variable of the
@@ -94,7 +99,10 @@ func ReadSettings(path string) (Settings, error) {
 		return Settings{}, fmt.Errorf("%s: %w", path, err)
 	}
 	s.dir = dir
-	return s, nil
+	if s.Cache != "" {
+		s.cache, err = openCache((&resolver{dir: dir}).path(s.Cache))
+	}
+	return s, err
 }
 
 func parseSettings(b []byte) (s Settings, err error) {

@@ -48,6 +48,9 @@ func (s *Settings) resolve(name string) (resolved, error) {
 	if r.err != nil {
 		return resolved{}, r.err
 	}
+	if s.cache != nil {
+		c.Cache, c.CacheKey = s.cache.dir, s.cache.key
+	}
 	d, err := s.dialect(plain("dialect", u.Dialect))
 	if err != nil {
 		return resolved{}, fmt.Errorf("%sdialect: %w", prefix, err)

@@ -41,13 +41,19 @@ type Config struct {
 	Fields map[string]string
 
 	// What a dialect with connections needs beside the client's secret. An
-	// AccessCode is good once, so keep what it gave, as AccessToken.
+	// AccessCode is good once, so keep what it gave: in a Cache, or as
+	// AccessToken.
 	AccessCode   secret.Text
 	ConnectionID string
 	UserID       string
 	UserSecret   secret.Text
 	// AccessToken is a token that was obtained earlier and doesn't end.
 	AccessToken secret.Text
+
+	// Cache keeps tokens beyond this process, sealed with CacheKey; nil keeps
+	// them in memory only.
+	Cache    Cache
+	CacheKey [32]byte
 
 	// HTTPClient speaks to the token endpoint; nil is one with the usual
 	// settings. Its redirects are not followed: they would carry the secret on.
@@ -105,6 +111,9 @@ func (c *Config) prepare() (err error) {
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Cache != nil && c.CacheKey == [32]byte{} {
+		return errors.New("a cache needs a key: see NewKey and KeyFile")
 	}
 	c.ownClient = c.HTTPClient == nil
 	c.HTTPClient = withoutRedirects(c.HTTPClient)

@@ -24,6 +24,7 @@ type Source struct {
 	place  place // of a base URL without holes
 	ctx    context.Context
 	cancel context.CancelFunc
+	shelf  *shelf // nil without a cache
 
 	// current is the token that callers get; nil where there is none, or the
 	// last one was refused by the API.
@@ -37,6 +38,7 @@ type Source struct {
 	failures int        // in a row
 	timer    *time.Timer
 	limit    rejectionLimit
+	refused  secret.Text // the last token that the API refused
 	flights  sync.WaitGroup
 
 	counts counts
@@ -68,6 +70,12 @@ func New(c Config) (*Source, error) {
 			return nil, err
 		}
 		s.current.Store(t)
+	}
+	if c.Cache != nil {
+		var err error
+		if s.shelf, err = newShelf(c.Cache, c.CacheKey, c.fingerprint()); err != nil {
+			return nil, err
+		}
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s, nil
@@ -191,6 +199,7 @@ func (s *Source) reject(rejected *Token) bool {
 		return false
 	}
 	s.current.Store(nil)
+	s.refused = rejected.AccessToken
 	if s.failed == nil || !time.Now().Before(s.failed.RetryAt) {
 		s.launch()
 	}
@@ -214,7 +223,7 @@ func (s *Source) launch() *flight {
 		// No waiter's context: the visit is for all of them, and for the next.
 		ctx, cancel := context.WithTimeout(s.ctx, s.config.Timeout)
 		defer cancel()
-		t, err := s.obtain(ctx, from)
+		t, err := s.obtainShared(ctx, from)
 		s.land(f, t, err)
 	})
 	return f
