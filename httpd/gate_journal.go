@@ -112,7 +112,8 @@ type journalFeed struct {
 	out    http.ResponseWriter
 	asked  time.Time
 	token  secret.Text
-	at     int64 // told up to here
+	at     int64     // told up to here
+	sent   time.Time // when something was sent last
 	w      feed.Writer
 }
 
@@ -124,8 +125,6 @@ func (f *journalFeed) run(ctx context.Context) error {
 	}
 	beats := time.NewTicker(beatEvery)
 	defer beats.Stop()
-	rest := time.NewTimer(0)
-	defer rest.Stop()
 	if err := f.begin(ctx); err != nil {
 		return err
 	}
@@ -135,17 +134,10 @@ func (f *journalFeed) run(ctx context.Context) error {
 			return err
 		}
 		select {
-		case <-rest.C:
-		default:
-		}
-		rest.Reset(restBetween)
-		select {
-		case <-rest.C:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-		select {
 		case <-grown:
+			if err := f.rest(ctx); err != nil {
+				return err
+			}
 		case <-beats.C:
 			if _, err := f.server.engine.Validate(ctx, f.token, gateRequirement); err != nil {
 				f.w.End()
@@ -160,6 +152,20 @@ func (f *journalFeed) run(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		}
+	}
+}
+
+// rest waits where the follower was told something only just now.
+func (f *journalFeed) rest(ctx context.Context) error {
+	wait := restBetween - time.Since(f.sent)
+	if wait <= 0 {
+		return nil
+	}
+	select {
+	case <-time.After(wait):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 
@@ -271,7 +277,8 @@ func (f *journalFeed) send(b []byte) error {
 	if len(b) == 0 {
 		return nil
 	}
-	if err := f.to.SetWriteDeadline(time.Now().Add(writePatience)); err != nil {
+	f.sent = time.Now()
+	if err := f.to.SetWriteDeadline(f.sent.Add(writePatience)); err != nil {
 		return err
 	}
 	if _, err := f.out.Write(b); err != nil {
