@@ -86,3 +86,16 @@ func (d *Dialect) meaning(use *holeUse) string {
 	}
 	return use.about
 }
+
+// Example returns values for each hole of the request and of the answer, which
+// look like real ones and can't be taken for them. A side that the operation
+// doesn't have is empty.
+func (o *Operation) Example() (request, answer Values) {
+	if o.request != nil {
+		request = o.dialect.exampleValues(o.request)
+	}
+	if o.response != nil {
+		answer = o.dialect.exampleValues(o.response)
+	}
+	return request, answer
+}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -57,50 +56,6 @@ func dialectShow() *cobra.Command {
 				fmt.Fprint(w, string(d.Source))
 			})
 		},
-	}
-}
-
-func dialectCheck() *cobra.Command {
-	return &cobra.Command{
-		Use: "check FILE", Short: "Say what is wrong with a dialect file, and what a server would make of it", Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			builtin, err := node.LoadDialects(nil)
-			if err != nil {
-				return err
-			}
-			report := admin.DialectCheck{}
-			d, err := node.LoadDialect(args[0])
-			if err != nil {
-				report.Problems = strings.Split(err.Error(), "\n")
-			} else {
-				report = admin.CheckAgainst(d, builtin)
-			}
-			if err := show(cmd, report, func(w io.Writer) { printCheck(w, d, report) }); err != nil {
-				return err
-			}
-			if !report.Valid {
-				return errors.New(strings.Join(report.Problems, "\n"))
-			}
-			return nil
-		},
-	}
-}
-
-func printCheck(w io.Writer, d *dialect.Dialect, report admin.DialectCheck) {
-	if d == nil {
-		return
-	}
-	fmt.Fprintf(w, "%s  %s\n\n", d.Name, d.Title)
-	var rows [][]string
-	for _, op := range d.Operations {
-		rows = append(rows, []string{string(op.Name), op.Method(), op.Path()})
-	}
-	table(w, "OPERATION METHOD PATH", rows)
-	for _, warning := range report.Warnings {
-		fmt.Fprintf(w, "\nwarning: %s\n", warning)
-	}
-	if report.Valid {
-		fmt.Fprintln(w, "\nEvery message reads back what it writes, and no route is another dialect's.")
 	}
 }
 
