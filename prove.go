@@ -55,11 +55,24 @@ func (e *Engine) ProveClient(ctx context.Context, by Actor, p ClientProof) (*Pri
 		reason = ReasonWrongEnvironment
 	}
 	if reason != "" {
-		return nil, &Error{Code: InvalidClient, Reason: reason, Client: p.ClientID}
+		refusal := &Error{Code: InvalidClient, Reason: reason, Client: p.ClientID}
+		if reason == ReasonRetiredSecret {
+			refusal.Err = retiredSecret{s.ID, s.Environment}
+		}
+		return nil, refusal
 	}
 	e.uses.add(s.ID, by.Addr, e.clock.now())
 	return &Principal{Client: client, Environment: s.Environment, Secret: s.ID}, nil
 }
+
+// retiredSecret tells the owner which one it was. It is put into words only
+// where it is read, so that this refusal takes no longer than the others.
+type retiredSecret struct {
+	id  SecretID
+	env Environment
+}
+
+func (r retiredSecret) Error() string { return "secret " + r.id.String() + " of " + string(r.env) }
 
 // A secretChecker finds the secret of a client that a caller has shown.
 type secretChecker struct {

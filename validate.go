@@ -3,6 +3,7 @@ package gatehouse
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -179,7 +180,9 @@ func (v *Verifier) examineJWT(ctx context.Context, tok string) (*Claims, error) 
 		return nil, &Error{Code: InvalidToken, Reason: ReasonMalformed, Err: err}
 	}
 	if err := times.Check(now, token.ClockSkew); errors.Is(err, token.ErrNotYet) {
-		return nil, &Error{Code: InvalidToken, Reason: ReasonNotYetValid, Err: err}
+		ahead := max(times.IssuedAt.Sub(now), times.NotBefore.Sub(now)).Round(time.Millisecond)
+		return nil, &Error{Code: InvalidToken, Reason: ReasonNotYetValid, Token: m.Record.ID, Client: m.ClientID,
+			Err: fmt.Errorf("%w: its times are %s ahead of this clock, %s are let pass", err, ahead, token.ClockSkew)}
 	}
 	env := Environment(realm.Environment)
 	if m.Issuer != "" && m.Issuer != v.issuer(env) {
@@ -261,20 +264,27 @@ func (v *Verifier) claims(client *Client, r *TokenRecord) *Claims {
 func (c *Claims) meets(want Requirement) error {
 	switch {
 	case want.Environment != "" && c.Environment != want.Environment:
-		return c.fails(InvalidToken, ReasonWrongEnvironment)
+		return c.unmet(InvalidToken, ReasonWrongEnvironment, "of "+string(c.Environment), string(want.Environment))
 	case want.Dialect != "" && c.Dialect != want.Dialect:
-		return c.fails(InvalidToken, ReasonOtherDialect)
+		return c.unmet(InvalidToken, ReasonOtherDialect, "of "+c.Dialect, want.Dialect)
 	case want.Client != "" && c.ClientID != want.Client && c.Client != want.Client:
-		return c.fails(InvalidToken, ReasonWrongClient)
+		return c.unmet(InvalidToken, ReasonWrongClient, "of "+string(c.ClientID), string(want.Client))
 	case want.Audience != "" && !slices.Contains(c.Audience, want.Audience):
-		return c.fails(InvalidToken, ReasonWrongAudience)
+		return c.unmet(InvalidToken, ReasonWrongAudience, "for "+strings.Join(c.Audience, " "), want.Audience)
 	}
 	for _, s := range want.Scopes {
 		if !slices.Contains(c.Scopes, s) {
-			return c.fails(InsufficientScope, ReasonScope)
+			return c.unmet(InsufficientScope, ReasonScope, fmt.Sprintf("for %q", c.Scope), strings.Join(want.Scopes, " "))
 		}
 	}
 	return nil
+}
+
+// unmet tells the owner what the token is, and what was asked for.
+func (c *Claims) unmet(code Code, reason Reason, is, asked string) *Error {
+	e := c.fails(code, reason)
+	e.Err = fmt.Errorf("it is %s, asked for was %s", is, asked)
+	return e
 }
 
 func (c *Claims) fails(code Code, reason Reason) *Error {

@@ -35,6 +35,7 @@ type Config struct {
 	Ready          func(context.Context) error // nil while the server wants requests
 	Metrics        prometheus.Gatherer
 	Logger         *slog.Logger
+	Refusals       *gatehouse.RefusalLog // of the public listener
 }
 
 // New returns the handler of the admin listener and socket. Serve it with
@@ -60,6 +61,7 @@ func New(cfg Config) http.Handler {
 	s.keyRoutes(h)
 	s.dialectRoutes(h)
 	s.auditRoutes(h)
+	s.refusalRoutes(h, cfg.Refusals)
 	s.aboutRoutes(h, cfg.Version, cfg.Status)
 	api.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, problemOf(gatehouse.Refuse(gatehouse.NotFound, gatehouse.ReasonMalformed,

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"runtime"
 	"time"
+
+	"github.com/gatehouse-auth/gatehouse"
 )
 
 // panicText says what a panic was, without printing values of the program's
@@ -52,4 +54,14 @@ func (s *Server) logCall(c *call, took time.Duration) {
 		}
 	}
 	s.log.LogAttrs(ctx, level, message, attrs...)
+}
+
+// keepRefusal keeps why c was refused, for its owner to ask.
+func (s *Server) keepRefusal(c *call) {
+	if c.refusal == nil || s.refused == nil {
+		return
+	}
+	r := gatehouse.RefusalOf(c.refusal)
+	r.ID, r.At, r.Route, r.Status, r.Addr = c.id, c.began.UTC(), c.route.label, c.status, c.addr
+	s.refused.Add(r)
 }

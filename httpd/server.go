@@ -61,8 +61,9 @@ type Config struct {
 	// when a proxy's headers are on it.
 	Dev bool
 
-	Logger  *slog.Logger // nil: none
-	Metrics *Metrics     // nil: none
+	Logger   *slog.Logger          // nil: none
+	Metrics  *Metrics              // nil: none
+	Refusals *gatehouse.RefusalLog // keeps why requests were refused; nil: nobody asks
 }
 
 // A Server answers the public listener's requests. It is safe for concurrent
@@ -73,6 +74,7 @@ type Server struct {
 	proxies []netip.Prefix
 	log     *slog.Logger
 	metrics *Metrics
+	refused *gatehouse.RefusalLog
 
 	own      map[string]*route // by exact path; fixed
 	unknown  *route
@@ -88,7 +90,7 @@ type Server struct {
 func New(cfg Config) (*Server, error) {
 	s := &Server{
 		engine: cfg.Engine, dev: cfg.Dev, proxies: cfg.TrustedProxies,
-		log: cfg.Logger, metrics: cfg.Metrics, own: map[string]*route{},
+		log: cfg.Logger, metrics: cfg.Metrics, refused: cfg.Refusals, own: map[string]*route{},
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
@@ -156,6 +158,7 @@ func (s *Server) finish(c *call) {
 	took := time.Since(c.began)
 	c.route.meter.count(c.status, c.refusal, took)
 	s.logCall(c, took)
+	s.keepRefusal(c)
 	c.free()
 }
 

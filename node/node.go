@@ -223,6 +223,10 @@ func (n *Node) Close() {
 	}
 }
 
+// keptRefusals is how many refusals are kept for `explain`, of requests that
+// named somebody, and again of those that didn't: some 4 MB each at most.
+const keptRefusals = 8192
+
 // handlers makes what the listeners serve.
 func (n *Node) handlers() (public, operators http.Handler, err error) {
 	registry := prometheus.NewRegistry()
@@ -231,9 +235,10 @@ func (n *Node) handlers() (public, operators http.Handler, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	refusals := gatehouse.NewRefusalLog(keptRefusals)
 	n.public, err = httpd.New(httpd.Config{
 		Engine: n.engine, Dialects: n.Dialects(), TrustedProxies: n.settings.TrustedProxies, Dev: n.settings.Dev,
-		Logger: n.log, Metrics: metrics,
+		Logger: n.log, Metrics: metrics, Refusals: refusals,
 	})
 	if err != nil {
 		return nil, nil, err
@@ -241,6 +246,7 @@ func (n *Node) handlers() (public, operators http.Handler, err error) {
 	return n.public, admin.New(admin.Config{
 		Engine: n.engine, Dialects: n.Dialects, Environments: n.settings.Environments, Token: n.settings.AdminToken,
 		TrustedProxies: n.settings.TrustedProxies, Version: n.version, Status: n.status, Ready: n.ready, Metrics: registry, Logger: n.log,
+		Refusals: refusals,
 	}), nil
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
@@ -20,8 +21,10 @@ import (
 //	                   it must refuse to start
 //	ungate NAME        ends it, and wants it to end well
 //
-// ${NAME} in settings is a variable of the script.
-var gateCommands = map[string]func(*testscript.TestScript, bool, []string){"gate": startGate, "ungate": stopGate}
+// ${NAME} in settings is a variable of the script. And the one that asks why:
+//
+//	explains REGEXP    what the owner is told of the last curl's refusal
+var gateCommands = map[string]func(*testscript.TestScript, bool, []string){"gate": startGate, "ungate": stopGate, "explains": explains}
 
 type gateProcess struct {
 	cmd   *exec.Cmd
@@ -94,5 +97,28 @@ func stopGate(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Check(err)
 	case <-time.After(patience):
 		ts.Fatalf("the gate does not end")
+	}
+}
+
+func explains(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: explains REGEXP")
+	}
+	want, err := regexp.Compile(args[0])
+	ts.Check(err)
+	_, header, _ := answered(ts)
+	cmd := gatehouseCommand(ts, "explain", header.Get("Gatehouse-Request-Id"), "--json", "--data", ts.Getenv("DATA"))
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		ts.Fatalf("explain: %v: %s", err, out)
+	}
+	fmt.Fprintf(ts.Stdout(), "%s", out)
+	var said struct {
+		Sentence string         `json:"explanation"`
+		Rest     jsontext.Value `json:",unknown"`
+	}
+	ts.Check(json.Unmarshal(out, &said))
+	if !want.MatchString(said.Sentence) {
+		ts.Fatalf("the explanation is %q, and matches no %s", said.Sentence, want)
 	}
 }
