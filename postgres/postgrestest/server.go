@@ -1,0 +1,194 @@
+// Package postgrestest runs a real PostgreSQL for tests: a server of their own,
+// in a directory of their own, with fsync as in real use. It can be stopped
+// and started again under its clients.
+package postgrestest
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// A Server is one PostgreSQL on a port of loopback.
+type Server struct {
+	bin, dir, port string
+	as             *syscall.Credential // nil: whoever runs the tests
+	process        *exec.Cmd
+	ended          chan struct{}
+	databases      atomic.Int64
+}
+
+// Start makes a database cluster and serves it until t ends.
+func Start(t testing.TB) *Server {
+	t.Helper()
+	s := &Server{}
+	var err error
+	if s.bin, err = binaries(); err != nil {
+		t.Fatal(err)
+	}
+	if s.as, err = unprivileged(); err != nil {
+		t.Fatal(err)
+	}
+	// Not t.TempDir: PostgreSQL's user must be able to reach it.
+	if s.dir, err = os.MkdirTemp("", "gatehouse-postgres-"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(s.dir) })
+	if s.as != nil {
+		must(t, os.Chown(s.dir, int(s.as.Uid), int(s.as.Gid)))
+	}
+	made, err := s.command("initdb", "--pgdata", s.data(), "--username", "gatehouse", "--auth", "trust",
+		"--encoding", "UTF8", "--locale", "C", "--no-sync").CombinedOutput()
+	if err != nil {
+		t.Fatalf("initdb: %v\n%s", err, made)
+	}
+	s.port = freePort(t)
+	t.Cleanup(func() { s.Stop(t) })
+	s.Restart(t)
+	return s
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (s *Server) data() string { return filepath.Join(s.dir, "data") }
+
+// command runs one of PostgreSQL's programs as its user. It ends with the
+// tests, however they end.
+func (s *Server) command(name string, args ...string) *exec.Cmd {
+	c := exec.Command(filepath.Join(s.bin, name), args...)
+	c.Dir = s.dir
+	c.Env = []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C"}
+	c.SysProcAttr = &syscall.SysProcAttr{Credential: s.as, Setpgid: true, Pdeathsig: syscall.SIGQUIT}
+	return c
+}
+
+// Restart starts the server that Stop or Kill has ended.
+func (s *Server) Restart(t testing.TB) {
+	t.Helper()
+	log, err := os.OpenFile(filepath.Join(s.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	must(t, err)
+	defer log.Close()
+	s.process = s.command("postgres", "-D", s.data(), "-p", s.port, "-c", "listen_addresses=127.0.0.1",
+		"-c", "unix_socket_directories="+s.dir, "-c", "max_connections=200", "-c", "log_min_messages=warning")
+	s.process.Stdout, s.process.Stderr = log, log
+	must(t, s.process.Start())
+	s.ended = make(chan struct{})
+	go func(p *exec.Cmd, ended chan struct{}) {
+		_ = p.Wait() // how it ended is in its log
+		close(ended)
+	}(s.process, s.ended)
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		err := s.try("postgres", "SELECT 1")
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			text, _ := os.ReadFile(log.Name())
+			t.Fatalf("PostgreSQL doesn't answer: %v\n%s", err, text)
+		}
+	}
+}
+
+// Stop ends the server at once, as a crash would (SIGQUIT): its clients are
+// cut off, and the next start recovers what was committed.
+func (s *Server) Stop(t testing.TB) {
+	t.Helper()
+	if s.process == nil {
+		return
+	}
+	must(t, s.process.Process.Signal(syscall.SIGQUIT))
+	select {
+	case <-s.ended:
+	case <-time.After(30 * time.Second):
+		t.Error("PostgreSQL doesn't end")
+		_ = s.process.Process.Kill()
+	}
+	s.process = nil
+}
+
+// URL makes an empty database and returns where it is.
+func (s *Server) URL(t testing.TB) string {
+	t.Helper()
+	name := "d" + strconv.FormatInt(s.databases.Add(1), 10)
+	must(t, s.try("postgres", "CREATE DATABASE "+name))
+	return s.url(name)
+}
+
+// Addr is host:port of the server.
+func (s *Server) Addr() string { return "127.0.0.1:" + s.port }
+
+func (s *Server) url(database string) string {
+	return "postgres://gatehouse@" + s.Addr() + "/" + database + "?sslmode=disable"
+}
+
+func (s *Server) try(database, query string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	c, err := pgx.Connect(ctx, s.url(database))
+	if err != nil {
+		return err
+	}
+	defer c.Close(ctx)
+	_, err = c.Exec(ctx, query)
+	return err
+}
+
+// binaries is where PostgreSQL's programs are: Debian keeps them out of the
+// PATH, by version.
+func binaries() (string, error) {
+	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
+	if len(found) > 0 {
+		return filepath.Dir(slices.Max(found)), nil
+	}
+	path, err := exec.LookPath("initdb")
+	if err != nil {
+		return "", fmt.Errorf("PostgreSQL is not installed; test/prerequisites installs it: %w", err)
+	}
+	return filepath.Dir(path), nil
+}
+
+// unprivileged is the user that PostgreSQL, which refuses to run as root, runs as.
+func unprivileged() (*syscall.Credential, error) {
+	if os.Geteuid() != 0 {
+		return nil, nil
+	}
+	u, err := user.Lookup("postgres")
+	if err != nil {
+		if u, err = user.Lookup("nobody"); err != nil {
+			return nil, err
+		}
+	}
+	uid, err := strconv.ParseUint(u.Uid, 10, 32)
+	if err != nil {
+		return nil, err
+	}
+	gid, err := strconv.ParseUint(u.Gid, 10, 32)
+	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, err
+}
+
+func freePort(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	defer l.Close()
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	must(t, err)
+	return port
+}
