@@ -84,7 +84,7 @@ func (e *Engine) explainRevoked(ctx context.Context, x *Explanation, tok string)
 		return nil
 	}
 	ends := func(v *Event) bool {
-		return strings.HasPrefix(v.Action, "token.") && v.Action != "token.issue" || v.Action == "connection.delink" || v.Action == "leak.report"
+		return strings.HasPrefix(v.Action, "token.") && v.Action != "token.issue" || v.Action == "connection.delink"
 	}
 	x.Event, err = e.findEvent(ctx, row.RevokedAt.Add(-time.Second), func(v *Event) bool { return ends(v) && v.Subject == row.ID.String() })
 	if x.Event == nil && err == nil {

@@ -47,6 +47,8 @@ type Engine interface {
 	Heard() time.Time
 	Lookup(ctx context.Context, tok secret.Text) (*gatehouse.TokenRecord, error)
 	LookupClient(ctx context.Context, id gatehouse.ClientID) (*gatehouse.Client, error)
+
+	ReportLeak(ctx context.Context, by gatehouse.Actor, source, text string, retire bool) ([]gatehouse.Leak, error)
 }
 
 // Config is what a Server is made of.
@@ -60,6 +62,8 @@ type Config struct {
 	// Dev takes every plain HTTP request over loopback for a local one, even
 	// when a proxy's headers are on it.
 	Dev bool
+
+	LeakReports LeakReports
 
 	Logger   *slog.Logger          // nil: none
 	Metrics  *Metrics              // nil: none
@@ -101,6 +105,7 @@ func New(cfg Config) (*Server, error) {
 	s.addMetadata()
 	s.addGate()
 	s.addGateFollowing()
+	s.addLeakReports(cfg.LeakReports)
 	if err := s.SetDialects(cfg.Dialects); err != nil {
 		return nil, err
 	}

@@ -238,7 +238,7 @@ func (n *Node) handlers() (public, operators http.Handler, err error) {
 	refusals := gatehouse.NewRefusalLog(keptRefusals)
 	n.public, err = httpd.New(httpd.Config{
 		Engine: n.engine, Dialects: n.Dialects(), TrustedProxies: n.settings.TrustedProxies, Dev: n.settings.Dev,
-		Logger: n.log, Metrics: metrics, Refusals: refusals,
+		Logger: n.log, Metrics: metrics, Refusals: refusals, LeakReports: n.settings.Leaks,
 	})
 	if err != nil {
 		return nil, nil, err

@@ -16,6 +16,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse"
 	"github.com/gatehouse-auth/gatehouse/admin"
+	"github.com/gatehouse-auth/gatehouse/httpd"
 	"github.com/gatehouse-auth/gatehouse/secret"
 )
 
@@ -37,7 +38,8 @@ type Settings struct {
 	OnLagOpen      bool
 	Limits         bool
 	LogLevel       slog.Level
-	Dev            bool // plain HTTP on loopback, whatever stands before it
+	Leaks          httpd.LeakReports // secret scanners whose reports are taken
+	Dev            bool              // plain HTTP on loopback, whatever stands before it
 }
 
 // setting is one key of the settings file. Its variable in the environment is
@@ -56,6 +58,7 @@ var known = []setting{
 	{key: "trusted_proxies", list: true}, {key: "environments", list: true}, {key: "dialects", list: true},
 	{key: "key_encryption_key", secret: true}, {key: "admin_token", secret: true},
 	{key: "journal.max_lag"}, {key: "journal.on_lag"}, {key: "log_level"},
+	{key: "leaks.keys"}, {key: "leaks.client_secrets"},
 	{key: "redis", absent: "this build keeps its limits in memory: leave redis out"},
 	{key: "tls.acme", absent: "this build takes its certificate from files: use tls.cert and tls.key"},
 }
@@ -216,7 +219,32 @@ func parse(k *koanf.Koanf) (s Settings, err error) {
 	if err := s.LogLevel.UnmarshalText([]byte(k.String("log_level"))); err != nil {
 		return s, fmt.Errorf("log_level: %q must be debug, info, warn or error", k.String("log_level"))
 	}
-	return s, nil
+	s.Leaks, err = parseLeaks(k)
+	return s, err
+}
+
+// parseLeaks reads the keys of secret scanners from the file that they publish
+// them in.
+func parseLeaks(k *koanf.Koanf) (l httpd.LeakReports, err error) {
+	switch on := k.String("leaks.client_secrets"); on {
+	case "", "flag":
+	case "retire":
+		l.RetireSecrets = true
+	default:
+		return l, fmt.Errorf("leaks.client_secrets: %q must be flag or retire", on)
+	}
+	path := k.String("leaks.keys")
+	if path == "" {
+		return l, nil
+	}
+	b, err := os.ReadFile(path)
+	if err == nil {
+		l.Keys, err = httpd.ParseLeakKeys(b)
+	}
+	if err != nil {
+		return l, fmt.Errorf("leaks.keys: %w", err)
+	}
+	return l, nil
 }
 
 func parseDatabase(text string) (dir string, err error) {

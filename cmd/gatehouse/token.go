@@ -129,7 +129,7 @@ func tokenRevoke() *cobra.Command {
 	c.Flags().StringVar(&s.Name, "name", "", "with --client: only those of this name")
 	c.Flags().StringVar(&before, "before", "", "with --client: only those issued at or before this time (RFC 3339)")
 	c.Flags().StringVar(&s.ConnectionID, "connection", "", "all tokens obtained through this connection, which ends")
-	c.Flags().BoolVar(&stdin, "stdin", false, "the token that stands on stdin")
+	c.Flags().BoolVar(&stdin, "stdin", false, "the token that stands on stdin, or all in a text there; client secrets in it are flagged")
 	c.RunE = func(cmd *cobra.Command, args []string) error {
 		ways := 0
 		for _, given := range []bool{len(args) == 1, s.ClientID != "", s.ConnectionID != "", stdin} {
@@ -154,11 +154,7 @@ func tokenRevoke() *cobra.Command {
 			s.Before = &t
 		}
 		if stdin {
-			t, err := secretLine(bufio.NewReader(cmd.InOrStdin()), "the token")
-			if err != nil {
-				return err
-			}
-			s.Token = admin.Credential{Text: t}
+			return revokePasted(cmd)
 		}
 		api, err := dial(cmd)
 		if err != nil {
