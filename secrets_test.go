@@ -62,6 +62,8 @@ func TestSecretsRotate(t *testing.T) {
 	}
 	must(t)(w.RetireSecret(ctx, operator, old.Secret.ID, false))
 	refused(t, issueWith(p.secrets[gatehouse.Live]), gatehouse.InvalidClient, gatehouse.ReasonRetiredSecret)
+	_, err = w.ProveClient(ctx, caller, p.proof(gatehouse.Live))
+	refused(t, err, gatehouse.InvalidClient, gatehouse.ReasonRetiredSecret)
 	_, err = w.RetireSecret(ctx, operator, old.Secret.ID, false)
 	refused(t, err, gatehouse.Conflict, gatehouse.ReasonExists)
 	w.restart(t)
@@ -139,6 +141,28 @@ func TestImportedSecrets(t *testing.T) {
 	_, err = w.CreateClient(ctx, operator, gatehouse.NewClient{Name: "n", Dialect: gatehouse.OAuth2, Imported: []gatehouse.ImportedSecret{
 		{Environment: gatehouse.Live, Hash: both}, {Environment: gatehouse.Sandbox, Hash: both}}}, nil)
 	refused(t, err, gatehouse.InvalidRequest, "")
+}
+
+// Two slow hashes of one value can't be told apart at import; the value itself
+// gives it away, and then serves neither environment.
+func TestOneImportedSecretForBothEnvironments(t *testing.T) {
+	w := newWorld(t)
+	var imported []gatehouse.ImportedSecret
+	for _, env := range gatehouse.Environments {
+		hash, err := bcrypt.GenerateFromPassword([]byte("one value"), bcrypt.MinCost)
+		if err != nil {
+			t.Fatal(err)
+		}
+		imported = append(imported, gatehouse.ImportedSecret{Environment: env, Hash: secret.New(string(hash))})
+	}
+	created, err := w.CreateClient(ctx, operator, gatehouse.NewClient{Name: "n", Dialect: gatehouse.OAuth2, Imported: imported}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // slowly, and remembered
+		_, err = w.ProveClient(ctx, caller, gatehouse.ClientProof{Dialect: gatehouse.OAuth2, ClientID: created.Client.ID, Secret: secret.New("one value")})
+		refused(t, err, gatehouse.InvalidClient, gatehouse.ReasonWrongEnvironment)
+	}
 }
 
 func TestWrongSecretsAreSlowedPerPair(t *testing.T) {

@@ -222,6 +222,22 @@ func TestRevocations(t *testing.T) {
 	w.passes(t, w.issue(t, p, gatehouse.Live).Access) // new ones live
 }
 
+// What was revoked wholesale is refused where it is remembered, and where no
+// row is asked, as for a JWT after a restart.
+func TestRevokedWholesale(t *testing.T) {
+	w := newWorld(t)
+	for _, dialect := range []string{gatehouse.OAuth2, "separate"} {
+		p := w.partner(t, dialect)
+		tok, sandbox := w.issue(t, p, gatehouse.Live).Access, w.issue(t, p, gatehouse.Sandbox).Access
+		w.passes(t, tok)
+		must(t)(w.Revoke(ctx, operator, gatehouse.Selection{Client: p.ID, Environment: gatehouse.Live}))
+		w.refuses(t, tok, gatehouse.InvalidToken, gatehouse.ReasonRevoked)
+		w.restart(t)
+		w.refuses(t, tok, gatehouse.InvalidToken, gatehouse.ReasonRevoked)
+		w.passes(t, sandbox)
+	}
+}
+
 // Listing by status must agree with what validation says of each token.
 func TestTokenLists(t *testing.T) {
 	w := newWorld(t)
