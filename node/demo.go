@@ -32,6 +32,7 @@ type DemoClient struct {
 // demo is what dev keeps in its directory, so that the next start prints the
 // same. dev alone does: real secrets are never kept.
 type demo struct {
+	ID         string           `json:"id,omitempty"` // of the directory, on a database that others share
 	AdminToken admin.Credential `json:"admin_token"`
 	Secrets    []demoSecret     `json:"secrets"`
 }
@@ -66,11 +67,18 @@ func DemoAdminToken(dir string) (secret.Text, error) {
 
 // Demo makes a client for standard OAuth 2.0 and one for each dialect, in each
 // environment, and returns their credentials in that order. What an earlier
-// start made and nobody deleted is returned as it is.
+// start made and nobody deleted is returned as it is. On a database that others
+// share the first directory has the demo clients; another joins and knows none
+// of their secrets.
 func (n *Node) Demo(ctx context.Context) ([]DemoClient, error) {
 	kept, err := loadDemo(n.settings.Dir)
 	if err != nil {
 		return nil, err
+	}
+	if !n.settings.Postgres.IsZero() {
+		if first, err := n.firstOnDatabase(ctx, kept); err != nil || !first {
+			return []DemoClient{}, err
+		}
 	}
 	var out []DemoClient
 	for _, d := range append([]*dialect.Dialect{nil}, n.Dialects()...) {
@@ -98,6 +106,21 @@ func (n *Node) Demo(ctx context.Context) ([]DemoClient, error) {
 		}
 	}
 	return out, kept.save(n.settings.Dir)
+}
+
+// settingDev names the directory of the first dev on a database.
+const settingDev = "dev directory"
+
+// firstOnDatabase reports whether this directory was dev's first on the database.
+func (n *Node) firstOnDatabase(ctx context.Context, kept *demo) (bool, error) {
+	if kept.ID == "" {
+		kept.ID = rand.Text()
+		if err := kept.save(n.settings.Dir); err != nil {
+			return false, err
+		}
+	}
+	first, err := n.store.Setting(ctx, settingDev, []byte(kept.ID))
+	return string(first) == kept.ID, err
 }
 
 func dialectName(d *dialect.Dialect) string {

@@ -23,7 +23,6 @@ import (
 	"github.com/gatehouse-auth/gatehouse/credential"
 	"github.com/gatehouse-auth/gatehouse/dialect"
 	"github.com/gatehouse-auth/gatehouse/httpd"
-	"github.com/gatehouse-auth/gatehouse/sqlite"
 )
 
 // A Node is a running Gatehouse. Open makes it ready, Run serves.
@@ -33,7 +32,9 @@ type Node struct {
 	log      *slog.Logger
 	started  time.Time
 
-	store       *sqlite.Store
+	store       gatehouse.Store
+	storeFailed <-chan error // nil: it can always go on
+	database    string       // where the store is
 	engine      *gatehouse.Engine
 	public      *httpd.Server
 	dialects    atomic.Pointer[[]*dialect.Dialect]
@@ -105,22 +106,12 @@ func (n *Node) listen(ctx context.Context) (err error) {
 
 func (n *Node) openEngine(ctx context.Context) error {
 	s := &n.settings
-	if _, err := makeDir(s.Dir); err != nil {
-		return err
-	}
-	fresh, err := makeDir(s.Ledger)
-	if err != nil {
-		return err
-	}
-	kek, err := n.keyEncryptionKey(fresh)
+	kek, err := n.openStore(ctx)
 	if err != nil {
 		return err
 	}
 	sealer, err := credential.NewSealer(kek)
 	if err != nil {
-		return err
-	}
-	if n.store, err = sqlite.Open(ctx, s.Ledger, sqlite.Options{Logger: n.log}); err != nil {
 		return err
 	}
 	policies, err := httpd.Policies(n.Dialects())
@@ -138,26 +129,6 @@ func (n *Node) openEngine(ctx context.Context) error {
 		return err
 	}
 	return nil
-}
-
-// keyFile holds the key-encryption key in the data directory, where no other
-// is given.
-const keyFile = "key-encryption-key"
-
-func (n *Node) keyEncryptionKey(fresh bool) ([32]byte, error) {
-	if !n.settings.KEK.IsZero() {
-		kek, err := credential.ParseKEK(n.settings.KEK.Reveal())
-		if err != nil {
-			return kek, fmt.Errorf("key_encryption_key: %w", err)
-		}
-		return kek, nil
-	}
-	path := filepath.Join(n.settings.Dir, keyFile)
-	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) && !fresh {
-		return [32]byte{}, fmt.Errorf("key_encryption_key: it is not given, and %s is gone, though %s holds data sealed under it: put the file back, or set GATEHOUSE_KEY_ENCRYPTION_KEY",
-			path, n.settings.Ledger)
-	}
-	return credential.LoadOrCreateKEK(path)
 }
 
 // makeDir makes the data directory, for its owner only, and reports whether no
@@ -260,7 +231,7 @@ func (n *Node) ready(ctx context.Context) error {
 func (n *Node) status(ctx context.Context) admin.Status {
 	s := admin.Status{
 		Version: n.version, Issuer: n.engine.Issuer(gatehouse.Live), URL: n.URL(), StartedAt: n.started.UTC(),
-		Ready: true, Database: "sqlite:" + n.settings.Ledger, Dialects: []string{},
+		Ready: true, Database: n.database, Dialects: []string{},
 	}
 	if err := n.ready(ctx); err != nil {
 		s.Ready, s.Problem = false, gatehouse.AsError(err).Message

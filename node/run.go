@@ -97,7 +97,7 @@ func (n *Node) wait(ctx context.Context, hangups <-chan os.Signal, failed <-chan
 			_ = n.Reload() // logged, and shown by the status
 		case err := <-failed:
 			return err
-		case err := <-n.store.Failed():
+		case err := <-n.storeFailed:
 			return fmt.Errorf("the ledger can't be written any more; stopping, so that a start can recover it: %w", err)
 		case err := <-flushed:
 			flushed <- nil

@@ -22,13 +22,14 @@ import (
 
 // Settings say how a node runs.
 type Settings struct {
-	Listen         string // host:port of the public listener
-	AdminListen    string // host:port of the admin listener
-	AdminSocket    string // path; "" is admin.sock in Dir
-	Issuer         string // the URL under which callers reach the node
-	Dir            string // socket and key file
-	Ledger         string // directory of the SQLite store; "" is Dir
-	Cert, Key      string // TLS files; both or none
+	Listen         string      // host:port of the public listener
+	AdminListen    string      // host:port of the admin listener
+	AdminSocket    string      // path; "" is admin.sock in Dir
+	Issuer         string      // the URL under which callers reach the node
+	Dir            string      // socket and key file
+	Ledger         string      // directory of the SQLite store; "" is Dir
+	Postgres       secret.Text // URL of the PostgreSQL store; zero is SQLite
+	Cert, Key      string      // TLS files; both or none
 	TrustedProxies []netip.Prefix
 	Environments   []gatehouse.Environment
 	Dialects       []string // names of built-in ones, and files; later ones replace earlier ones of the same name
@@ -66,7 +67,7 @@ var known = []setting{
 var defaults = values{
 	"listen":          "127.0.0.1:8080",
 	"admin_listen":    "127.0.0.1:8081",
-	"database":        "sqlite:./gatehouse-data",
+	"database":        "sqlite:" + defaultDir,
 	"journal.max_lag": "5s",
 	"journal.on_lag":  "closed",
 	"log_level":       "info",
@@ -166,7 +167,7 @@ func parse(k *koanf.Koanf) (s Settings, err error) {
 		Listen: k.String("listen"), AdminListen: k.String("admin_listen"), AdminSocket: k.String("admin_socket"),
 		Cert: k.String("tls.cert"), Key: k.String("tls.key"), Dialects: k.Strings("dialects"), Limits: true,
 	}
-	if s.Dir, err = parseDatabase(k.String("database")); err != nil {
+	if s.Dir, s.Postgres, err = parseDatabase(k.String("database")); err != nil {
 		return s, err
 	}
 	if s.AdminSocket == "" {
@@ -247,15 +248,24 @@ func parseLeaks(k *koanf.Koanf) (l httpd.LeakReports, err error) {
 	return l, nil
 }
 
-func parseDatabase(text string) (dir string, err error) {
+// defaultDir is where a node keeps what is its own: with a database elsewhere,
+// its socket.
+const defaultDir = "./gatehouse-data"
+
+// parseDatabase returns the data directory, and the URL of a database elsewhere.
+// The URL may hold a password, so no error shows it.
+func parseDatabase(text string) (dir string, elsewhere secret.Text, err error) {
 	if scheme, _, ok := strings.Cut(text, "://"); ok {
-		return "", fmt.Errorf("database: this build keeps its ledger in SQLite and speaks no %s: use sqlite:DIR", scheme)
+		if scheme != "postgres" && scheme != "postgresql" {
+			return "", elsewhere, fmt.Errorf("database: Gatehouse speaks no %s: use sqlite:DIR or postgres://…", scheme)
+		}
+		return filepath.Clean(defaultDir), secret.New(text), nil
 	}
 	dir, ok := strings.CutPrefix(text, "sqlite:")
 	if !ok || dir == "" {
-		return "", fmt.Errorf("database: %q is none: this build keeps its ledger in SQLite: use sqlite:DIR", text)
+		return "", elsewhere, errors.New("database: it must say where the ledger is: use sqlite:DIR or postgres://…")
 	}
-	return filepath.Clean(dir), nil
+	return filepath.Clean(dir), elsewhere, nil
 }
 
 func parseIssuer(text string) (string, error) {

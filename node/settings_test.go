@@ -122,6 +122,7 @@ func TestSettingsRefused(t *testing.T) {
 		"database: data":                             "use sqlite:DIR",
 		"database: 'sqlite:'":                        "use sqlite:DIR",
 		"database: mysql://x":                        "speaks no mysql",
+		"database: postgres:x":                       "or postgres://",
 		"environments: [staging]":                    "environments: unknown environment",
 		"journal: {max_lag: soon}":                   "write it like 5s",
 		"journal: {max_lag: -1s}":                    "write it like 5s",

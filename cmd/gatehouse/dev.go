@@ -32,7 +32,7 @@ func devCommand() *cobra.Command {
 	f.StringVar(&listen, "listen", "127.0.0.1:8080", "address of the public listener; port 0 takes a free one")
 	f.StringVar(&adminListen, "admin-listen", "127.0.0.1:8081", "address of the admin listener")
 	f.StringVar(&dir, "data", defaultDir, "directory for the ledger, keys and demo secrets")
-	f.StringVar(&database, "database", "", "another place for the ledger: sqlite:DIR")
+	f.StringVar(&database, "database", "", "another place for the ledger: sqlite:DIR or postgres://…")
 	f.StringArrayVar(&files, "dialect", nil, "a dialect file to serve beside the built-in ones (repeatable)")
 	f.StringVar(&issuer, "issuer", "", "issuer of standard tokens; none is the URL of the first start")
 	f.BoolVar(&limits, "limits", false, "enforce limits, as serve does")
@@ -117,6 +117,9 @@ func devPage(cmd *cobra.Command, n *node.Node, s devStarted) (string, error) {
 		"  Admin", s.AdminURL,
 		"  Admin token", s.AdminToken.Reveal(),
 		"  Data", n.Settings().Dir)
+	if len(s.Clients) == 0 {
+		fmt.Fprintf(&b, "\n%s\n", "This node has joined others on the database: the first one printed the demo clients' secrets.")
+	}
 	last := ""
 	for _, c := range s.Clients {
 		if c.Dialect != last {

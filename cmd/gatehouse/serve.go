@@ -29,7 +29,7 @@ func serveCommand() *cobra.Command {
 		"listen":       "address of the public listener",
 		"admin-listen": "address of the admin listener",
 		"issuer":       "URL under which callers reach the server",
-		"database":     "where the ledger is: sqlite:DIR",
+		"database":     "where the ledger is: sqlite:DIR or postgres://…",
 	} {
 		flags[key] = c.Flags().String(key, "", about)
 	}
