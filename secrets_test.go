@@ -246,7 +246,7 @@ func TestCheckingASecretTakesTheSameTime(t *testing.T) {
 	cases := map[string]gatehouse.ClientProof{
 		"unknown client": {Dialect: proof.Dialect, ClientID: p.ID[:len(p.ID)-1] + "_", Secret: proof.Secret},
 		"wrong secret":   {Dialect: proof.Dialect, ClientID: p.ID, Secret: secret.New(proof.Secret.Reveal()[:len(proof.Secret.Reveal())-1] + "_")},
-		"disabled":       {Dialect: proof.Dialect, ClientID: disabled.ID, Secret: secret.New(proof.Secret.Reveal())},
+		"disabled":       disabled.proof(gatehouse.Live), // with its right secret
 	}
 	times := map[string][]time.Duration{}
 	for range rounds {
