@@ -78,7 +78,9 @@ func TestSchemaRefuses(t *testing.T) {
 	}
 }
 
-func TestSchemaIsPinned(t *testing.T) { golden(t, "../../docs/dialect.schema.json", append(Schema(), '\n')) }
+func TestSchemaIsPinned(t *testing.T) {
+	golden(t, "../../docs/dialect.schema.json", append(Schema(), '\n'))
+}
 
 // The page about the form names everything that the form has.
 func TestTheFormIsDocumented(t *testing.T) {
