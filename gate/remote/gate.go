@@ -34,8 +34,10 @@ type Gate struct {
 	follower *follow.Follower
 	log      *slog.Logger
 	listener net.Listener
+	envoy    net.Listener // nil: Envoy doesn't ask over gRPC
 	tls      *tls.Config
-	handler  http.Handler
+	handler  *handler
+	metrics  *prometheus.Registry
 }
 
 // Open takes the listeners. dialects are those whose words the gate speaks,
@@ -55,16 +57,30 @@ func Open(ctx context.Context, s *Settings, dialects []*dialect.Dialect, policie
 		}
 		g.tls = &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}, Certificates: []tls.Certificate{pair}}
 	}
-	registry := prometheus.NewRegistry()
-	meter, err := newMeter(registry, g.follower)
+	g.metrics = prometheus.NewRegistry()
+	meter, err := newMeter(g.metrics, g.follower)
 	if err != nil {
 		return nil, err
 	}
-	g.handler = newHandler(g.follower, s, dialects, meter, registry, log)
+	g.handler = newHandler(g.follower, s, dialects, meter, log)
 	if g.listener, err = g.listen(ctx, s.Listen, "listen"); err != nil {
 		return nil, err
 	}
+	if s.EnvoyListen != "" {
+		if g.envoy, err = g.listen(ctx, s.EnvoyListen, "envoy.listen"); err != nil {
+			g.listener.Close()
+			return nil, err
+		}
+	}
 	return g, nil
+}
+
+// EnvoyAddress is where Envoy asks over gRPC, "" where it doesn't.
+func (g *Gate) EnvoyAddress() string {
+	if g.envoy == nil {
+		return ""
+	}
+	return g.envoy.Addr().String()
 }
 
 // listen opens a listener that others can't read along with.
@@ -98,23 +114,33 @@ func (g *Gate) Run(ctx context.Context, started func()) error {
 	defer func() { stop(); <-followed }()
 
 	server := &http.Server{
-		Handler: g.handler, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
+		Handler: g.handler.routes(g.metrics), ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
 		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes, ErrorLog: slog.NewLogLogger(g.log.Handler(), slog.LevelDebug),
 	}
 	on := g.listener
 	if g.tls != nil {
 		on = tls.NewListener(on, g.tls)
 	}
-	failed := make(chan error, 1)
+	failed := make(chan error, 2)
 	go func() {
 		if err := server.Serve(on); !errors.Is(err, http.ErrServerClosed) {
 			failed <- err
 		}
 	}()
+	if g.envoy != nil {
+		asked := g.newEnvoyServer()
+		defer stopWithin(asked, drainTimeout)
+		go func() {
+			if err := asked.Serve(g.envoy); err != nil {
+				failed <- err
+			}
+		}()
+	}
 	started()
 	select {
 	case err := <-failed:
-		return fmt.Errorf("listening on %s: %w", g.listener.Addr(), err)
+		server.Close()
+		return fmt.Errorf("listening: %w", err)
 	case <-ctx.Done():
 	}
 	g.log.Info("draining")

@@ -3,8 +3,10 @@ package remote
 import (
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -26,7 +28,7 @@ const (
 	HeaderStale = "Gatehouse-Journal-Stale"
 )
 
-func newHandler(f *follow.Follower, s *Settings, dialects []*dialect.Dialect, m *meter, metrics prometheus.Gatherer, log *slog.Logger) http.Handler {
+func newHandler(f *follow.Follower, s *Settings, dialects []*dialect.Dialect, m *meter, log *slog.Logger) *handler {
 	byName := make(map[string]*dialect.Dialect, len(dialects))
 	for _, d := range dialects {
 		byName[d.Name] = d
@@ -35,14 +37,30 @@ func newHandler(f *follow.Follower, s *Settings, dialects []*dialect.Dialect, m 
 	if s.Routes != nil {
 		verify.AskByRoutes(s.Routes, s.TrustedProxies)
 	}
-	h := &handler{follower: f, meter: m, log: log, verify: verify}
+	return &handler{follower: f, meter: m, log: log, verify: verify}
+}
+
+// routes are what the listener serves. An Envoy that asks over HTTP puts a
+// prefix before the path of the request that it asks about, which stays as the
+// caller wrote it: a ServeMux would clean it.
+func (h *handler) routes(metrics prometheus.Gatherer) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/gate/verify", h.answer)
 	mux.HandleFunc("GET /-/healthz", func(w http.ResponseWriter, r *http.Request) { plainText(w, http.StatusOK, "ok") })
 	mux.HandleFunc("GET /-/readyz", h.ready)
 	mux.Handle("GET /-/metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}))
-	return mux
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if uri, ok := strings.CutPrefix(r.RequestURI, envoyPrefix); ok && strings.HasPrefix(uri, "/") {
+			h.answerEnvoy(w, r, uri)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
 }
+
+// envoyPrefix is the path_prefix of an Envoy that asks over HTTP. What it asks
+// is found by the gate's routes.
+const envoyPrefix = "/gate/ext_authz"
 
 type handler struct {
 	follower *follow.Follower
@@ -54,19 +72,40 @@ type handler struct {
 // answer answers one question, and tells the log and the metrics how.
 func (h *handler) answer(w http.ResponseWriter, r *http.Request) {
 	id := token.NewID(time.Now()).String()
+	stale := h.mark(w.Header(), id)
+	h.told(id, r.RemoteAddr, h.verify.Answer(w, r), stale)
+}
+
+func (h *handler) answerEnvoy(w http.ResponseWriter, r *http.Request, uri string) {
+	id := token.NewID(time.Now()).String()
+	a := h.verify.Judge(r.Context(), gate.Ask{Method: r.Method, URI: uri, Header: r.Header, RequestID: id})
 	head := w.Header()
+	maps.Copy(head, a.Header)
+	stale := h.mark(head, id)
+	w.WriteHeader(a.Status)
+	_, _ = w.Write(a.Body) // an asker that is gone needs no answer
+	h.told(id, r.RemoteAddr, a.Refusal, stale)
+}
+
+// toldEnvoy hears of answers over gRPC.
+func (h *handler) toldEnvoy(id string, refusal *gatehouse.Error) {
+	h.told(id, "envoy", refusal, h.follower.Stale())
+}
+
+// mark puts the request's id and the journal's lag on an answer.
+func (h *handler) mark(head http.Header, id string) (stale bool) {
 	head[gate.HeaderRequestID] = []string{id}
-	stale := h.follower.Stale()
+	stale = h.follower.Stale()
 	if h.follower.Synced() {
 		head[HeaderLag] = []string{strconv.FormatFloat(h.follower.Lag().Seconds(), 'f', 3, 64)}
 		if stale {
 			head[HeaderStale] = []string{"true"}
 		}
 	}
-	h.told(r, id, h.verify.Answer(w, r), stale)
+	return stale
 }
 
-func (h *handler) told(r *http.Request, id string, refusal *gatehouse.Error, stale bool) {
+func (h *handler) told(id, peer string, refusal *gatehouse.Error, stale bool) {
 	h.meter.count(refusal, stale)
 	if refusal == nil {
 		if stale {
@@ -74,7 +113,7 @@ func (h *handler) told(r *http.Request, id string, refusal *gatehouse.Error, sta
 		}
 		return
 	}
-	attrs := []any{"request_id", id, "peer", r.RemoteAddr, "code", string(refusal.Code), "reason", string(refusal.Reason)}
+	attrs := []any{"request_id", id, "peer", peer, "code", string(refusal.Code), "reason", string(refusal.Reason)}
 	if refusal.Client != "" {
 		attrs = append(attrs, "client", string(refusal.Client))
 	}

@@ -26,6 +26,7 @@ import (
 // Settings say how a gate runs.
 type Settings struct {
 	Listen         string
+	EnvoyListen    string // of ext_authz over gRPC; "" is none
 	Authority      string
 	Environment    gatehouse.Environment
 	ClientID       string
@@ -50,6 +51,9 @@ type file struct {
 		MaxLag string `yaml:"max_lag"`
 		OnLag  string `yaml:"on_lag"`
 	} `yaml:"journal"`
+	Envoy struct {
+		Listen string `yaml:"listen"`
+	} `yaml:"envoy"`
 	Dialects       []string    `yaml:"dialects"`
 	TrustedProxies []string    `yaml:"trusted_proxies"`
 	Routes         []fileRoute `yaml:"routes"`
@@ -139,7 +143,7 @@ func (c *cleverNodes) Visit(n ast.Node) ast.Visitor {
 }
 
 func (f *file) settings(dir string, lookup func(string) (string, bool)) (*Settings, error) {
-	s := &Settings{Listen: f.Listen, Cert: inDir(dir, f.TLS.Cert), Key: inDir(dir, f.TLS.Key)}
+	s := &Settings{Listen: f.Listen, EnvoyListen: f.Envoy.Listen, Cert: inDir(dir, f.TLS.Cert), Key: inDir(dir, f.TLS.Key)}
 	var err error
 	if s.Environment, err = gatehouse.ParseEnvironment(f.Environment); err != nil {
 		return nil, fmt.Errorf("environment: %q must be sandbox or live, as the client's secret is", f.Environment)
