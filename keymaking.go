@@ -25,16 +25,16 @@ type keyChange struct {
 // changeKeys reads the records, asks plan what to change, and saves all of it as
 // one act. Where another node took the same key number meanwhile it begins
 // again. The caller holds keyMaking.
-func (e *Engine) changeKeys(ctx context.Context, by Actor, action string, set map[string]*Policy, plan func([]KeyRecord, time.Time) []keyChange) error {
+func (e *Engine) changeKeys(ctx context.Context, by Actor, action string, set map[string]*Policy, plan func([]KeyRecord, time.Time) ([]keyChange, error)) error {
 	for range 5 {
 		records, err := e.store.Keys(ctx)
 		if err != nil {
 			return fmt.Errorf("reading the signing keys: %w", err)
 		}
 		now := e.clock.now().Truncate(time.Millisecond)
-		changes := plan(records, now)
-		if len(changes) == 0 {
-			return nil
+		changes, err := plan(records, now)
+		if err != nil || len(changes) == 0 {
+			return err
 		}
 		saves, err := e.makeKeys(records, changes, set, now)
 		if err != nil {

@@ -131,7 +131,7 @@ func (e *Engine) ensureKeys(ctx context.Context, set map[string]*Policy) error {
 	if len(missing) == 0 {
 		return nil
 	}
-	return e.changeKeys(ctx, System("start"), "key.create", set, func(records []KeyRecord, now time.Time) []keyChange {
+	return e.changeKeys(ctx, System("start"), "key.create", set, func(records []KeyRecord, now time.Time) ([]keyChange, error) {
 		var changes []keyChange
 		for _, realm := range missing {
 			if signing(records, realm, now) == nil {
@@ -141,7 +141,7 @@ func (e *Engine) ensureKeys(ctx context.Context, set map[string]*Policy) error {
 				changes = append(changes, keyChange{make: &realm})
 			}
 		}
-		return changes
+		return changes, nil
 	})
 }
 
@@ -151,7 +151,7 @@ func (e *Engine) rotateDue(ctx context.Context) error {
 	e.keyMaking.Lock()
 	defer e.keyMaking.Unlock()
 	set := *e.policies.Load()
-	return e.changeKeys(ctx, System("schedule"), "key.rotate", set, func(records []KeyRecord, now time.Time) []keyChange {
+	return e.changeKeys(ctx, System("schedule"), "key.rotate", set, func(records []KeyRecord, now time.Time) ([]keyChange, error) {
 		var changes []keyChange
 		for _, realm := range realms(set) {
 			if k := signing(records, realm, now); k != nil && now.Sub(k.SignsFrom) >= e.keyLife {
@@ -160,7 +160,7 @@ func (e *Engine) rotateDue(ctx context.Context) error {
 				changes = append(changes, keyChange{make: &realm})
 			}
 		}
-		return changes
+		return changes, nil
 	})
 }
 
@@ -180,12 +180,12 @@ func (e *Engine) RotateKeys(ctx context.Context, by Actor, env Environment, dial
 	if len(chosen) == 0 {
 		return nil, &Error{Code: NotFound, Reason: ReasonMalformed, Field: "dialect", Message: fmt.Sprintf("no signing key is used for %s in %s: its tokens are opaque, or it isn't loaded", dialect, env)}
 	}
-	err := e.changeKeys(ctx, by, "key.rotate", set, func(records []KeyRecord, now time.Time) []keyChange {
+	err := e.changeKeys(ctx, by, "key.rotate", set, func(records []KeyRecord, now time.Time) ([]keyChange, error) {
 		var changes []keyChange
 		for _, realm := range chosen {
 			changes = append(changes, e.rotation(records, realm, now)...)
 		}
-		return changes
+		return changes, nil
 	})
 	if err != nil {
 		return nil, err
@@ -199,31 +199,33 @@ func (e *Engine) RotateKeys(ctx context.Context, by Actor, env Environment, dial
 func (e *Engine) RetireKey(ctx context.Context, by Actor, id string, compromised bool) ([]KeyStatus, error) {
 	e.keyMaking.Lock()
 	defer e.keyMaking.Unlock()
-	i := slices.IndexFunc(e.Keys(), func(k KeyStatus) bool { return k.ID == id })
-	if i < 0 {
-		return nil, &Error{Code: NotFound, Reason: ReasonUnknownKey, Field: "key_id", Message: fmt.Sprintf("there is no key %q: see `gatehouse key list`", id)}
-	}
-	old := e.Keys()[i]
-	switch {
-	case old.State == KeyGone:
-		return nil, &Error{Code: Conflict, Reason: ReasonExists, Message: fmt.Sprintf("key %s verifies nothing any more, since %s", id, old.GoneAt.Format(time.RFC3339))}
-	case old.State == KeyRetired && !compromised:
-		return nil, &Error{Code: Conflict, Reason: ReasonExists, Message: fmt.Sprintf("key %s is retired already and verifies what it signed until %s; use --compromised to end that now", id, old.GoneAt.Format(time.RFC3339))}
-	}
 	action := "key.retire"
 	if compromised {
 		action = "key.compromised"
 	}
-	err := e.changeKeys(ctx, by, action, *e.policies.Load(), func(records []KeyRecord, now time.Time) []keyChange {
+	var realm token.Realm
+	err := e.changeKeys(ctx, by, action, *e.policies.Load(), func(records []KeyRecord, now time.Time) ([]keyChange, error) {
+		// Judged by what is stored: another node may have rotated meanwhile.
+		i := slices.IndexFunc(records, func(r KeyRecord) bool { return r.ID == id })
+		if i < 0 {
+			return nil, &Error{Code: NotFound, Reason: ReasonUnknownKey, Field: "key_id", Message: fmt.Sprintf("there is no key %q: see `gatehouse key list`", id)}
+		}
+		old := records[i]
+		realm = old.Realm
+		state := old.state(now)
 		var changes []keyChange
-		if old.State == KeySigning {
-			changes = e.rotation(records, old.Realm, now)
-		} else {
-			r := records[slices.IndexFunc(records, func(r KeyRecord) bool { return r.ID == id })]
-			r.RetiredAt, r.GoneAt = now, now // it has signed nothing, or is to end now
-			changes = []keyChange{{save: &r}}
-			if old.State == KeyStandby {
-				changes = append(changes, keyChange{make: &old.Realm})
+		switch {
+		case state == KeyGone:
+			return nil, &Error{Code: Conflict, Reason: ReasonExists, Message: fmt.Sprintf("key %s verifies nothing any more, since %s", id, old.GoneAt.Format(time.RFC3339))}
+		case state == KeyRetired && !compromised:
+			return nil, &Error{Code: Conflict, Reason: ReasonExists, Message: fmt.Sprintf("key %s is retired already and verifies what it signed until %s; use --compromised to end that now", id, old.GoneAt.Format(time.RFC3339))}
+		case state == KeySigning:
+			changes = e.rotation(records, realm, now)
+		default:
+			old.RetiredAt, old.GoneAt = now, now // it has signed nothing, or is to end now
+			changes = []keyChange{{save: &old}}
+			if state == KeyStandby {
+				changes = append(changes, keyChange{make: &realm})
 			}
 		}
 		if compromised {
@@ -233,12 +235,12 @@ func (e *Engine) RetireKey(ctx context.Context, by Actor, id string, compromised
 				}
 			}
 		}
-		return changes
+		return changes, nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	return slices.DeleteFunc(e.Keys(), func(k KeyStatus) bool { return k.Realm != old.Realm }), nil
+	return slices.DeleteFunc(e.Keys(), func(k KeyStatus) bool { return k.Realm != realm }), nil
 }
 
 // rotation retires the signing key, lets the standing-by one sign and makes
