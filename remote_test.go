@@ -250,30 +250,38 @@ func BenchmarkValidateFirstSeen(b *testing.B) {
 	}
 	r := w.far(b)
 	want := gatehouse.Requirement{Environment: gatehouse.Live}
+	// The least of many short runs is what the code takes; the rest is what else
+	// the machine was doing.
+	const run = 200
+	least := func(to *time.Duration, took time.Duration) {
+		if *to == 0 || took < *to {
+			*to = took
+		}
+	}
 	var bare, whole time.Duration
 	b.ReportAllocs()
 	b.ResetTimer()
-	for done := 0; done < b.N; {
+	for done := 0; done < b.N; done += run {
 		b.StopTimer()
 		w.tell(b, r) // forgets the tokens
-		n := min(len(toks), b.N-done)
+		first := done % len(toks)
 		began := time.Now()
-		for i := range n {
+		for i := first; i < first+run; i++ {
 			if !ed25519.Verify(public, signed[i], signatures[i]) {
 				b.Fatal("not signed by this key")
 			}
 		}
-		bare += time.Since(began)
+		least(&bare, time.Since(began))
 		b.StartTimer()
 		began = time.Now()
-		for i := range n {
+		for i := first; i < first+run; i++ {
 			if _, err := r.Validate(context.Background(), toks[i], want); err != nil {
 				b.Fatal(err)
 			}
 		}
-		whole += time.Since(began)
-		done += n
+		least(&whole, time.Since(began))
 	}
-	b.ReportMetric(float64(bare.Nanoseconds())/float64(b.N), "bare-ns/op")
+	b.ReportMetric(float64(bare.Nanoseconds())/run, "bare-ns/op")
+	b.ReportMetric(float64(whole.Nanoseconds())/run, "least-ns/op")
 	b.ReportMetric(float64(whole)/float64(bare), "x-bare")
 }
