@@ -417,3 +417,31 @@ func TestRevocationReachesTwoGates(t *testing.T) {
 		t.Errorf("p99.9 is %s, promised are 250 ms", worst)
 	}
 }
+
+// A feed outlives the server's timeouts, which are for requests that end; over
+// HTTP/2 with TLS as over HTTP/1.1.
+func TestFeedOutlivesTimeouts(t *testing.T) {
+	for _, h2 := range []bool{false, true} {
+		t.Run(fmt.Sprintf("h2=%v", h2), func(t *testing.T) {
+			t.Parallel()
+			h := newHouse(t)
+			s := httptest.NewUnstartedServer(h.Server)
+			s.EnableHTTP2 = h2
+			s.Config.ReadTimeout, s.Config.WriteTimeout = 1500*time.Millisecond, 1500*time.Millisecond
+			s.StartTLS()
+			t.Cleanup(func() { h.EndStreams(); s.Close() })
+			g := h.far(s.URL, h.gateClient()[gatehouse.Live], func(c *follow.Config) { c.HTTP = s.Client() })
+			time.Sleep(4 * time.Second)
+			c := h.client(gatehouse.OAuth2)[gatehouse.Live]
+			tok, _ := h.standardToken(c)
+			g.within(t, 2*time.Second, tok, c.env, "")
+			if _, err := h.engine.RevokeToken(t.Context(), operator, secret.New(tok)); err != nil {
+				t.Fatal(err)
+			}
+			g.within(t, 250*time.Millisecond, tok, c.env, gatehouse.ReasonRevoked)
+			if n := g.Status().Connections; n != 1 {
+				t.Errorf("%d feeds were opened: %s", n, g.Status().Error)
+			}
+		})
+	}
+}
