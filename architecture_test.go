@@ -29,6 +29,7 @@ var laws = []struct {
 	{"dialect", "", module, "a dialect is read by servers and clients: it knows neither engine nor tokens"},
 	{"dialect/check", "", module, "a contract is proved without a server of ours"},
 	{"bearer", "", module, "a client's program gets the dialect reader and nothing of the server"},
+	{"rehearse", "", module, "a rehearsal judges by what goes over the wire: what it asks of the server is an interface"},
 	{"agent", "", module, "the agent is a client: it runs where no server is"},
 	{"sqlite", "", "net/http", "a store is asked by the engine only"},
 	{"sqlite", "", module + "/dialect", "a store keeps words of the engine, not of a dialect"},
@@ -68,6 +69,7 @@ var below = map[string][]string{
 	"dialect":       {"secret", "dialect/builtin"},
 	"bearer":        {"dialect", "secret"},
 	"dialect/check": {"dialect", "secret"},
+	"rehearse":      {"bearer", "dialect", "secret"},
 	"agent":         {"bearer", "dialect", "secret"},
 }
 

@@ -33,7 +33,7 @@ type Token struct {
 }
 
 // longestTravel is how long before its end a token stops being handed out, so
-// that it is still good when it arrives; of short lives it is a twentieth.
+// that it is still good when it arrives; of short lives it is a twelfth.
 const longestTravel = 2 * time.Second
 
 // never is later than any clock.
@@ -67,7 +67,7 @@ func (t *Token) lasts(from time.Time, life, margin time.Duration) {
 	}
 	t.ExpiresAt = from.Add(life)
 	t.renewAt = t.ExpiresAt.Add(-margin)
-	t.last = t.ExpiresAt.Add(-min(life/20, longestTravel))
+	t.last = t.ExpiresAt.Add(-min(life/12, longestTravel))
 	t.renewWall, t.endWall = t.renewAt.UnixNano(), t.last.UnixNano()
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -18,7 +19,7 @@ import (
 )
 
 func devCommand() *cobra.Command {
-	var dir, listen, adminListen, database, issuer string
+	var dir, listen, adminListen, database, issuer, plan string
 	var files []string
 	var limits bool
 	c := &cobra.Command{
@@ -36,6 +37,7 @@ func devCommand() *cobra.Command {
 	f.StringArrayVar(&files, "dialect", nil, "a dialect file to serve beside the built-in ones (repeatable)")
 	f.StringVar(&issuer, "issuer", "", "issuer of standard tokens; none is the URL of the first start")
 	f.BoolVar(&limits, "limits", false, "enforce limits, as serve does")
+	f.StringVar(&plan, "rehearse", "", "misbehave as this plan (YAML) says, and grade the program that calls")
 	c.RunE = func(cmd *cobra.Command, _ []string) error {
 		flags := map[string]any{
 			"listen": listen, "admin_listen": adminListen, "issuer": issuer, "database": "sqlite:" + dir,
@@ -50,7 +52,7 @@ func devCommand() *cobra.Command {
 		}
 		settings.Dev, settings.Limits = true, limits
 		settings.Ledger, settings.Dir = settings.Dir, filepath.Clean(dir)
-		return dev(cmd, settings)
+		return dev(cmd, settings, plan)
 	}
 	return c
 }
@@ -66,7 +68,7 @@ func devEnvironment() (out []string) {
 	return out
 }
 
-func dev(cmd *cobra.Command, settings node.Settings) (err error) {
+func dev(cmd *cobra.Command, settings node.Settings, plan string) (err error) {
 	ctx, stop := untilAsked(cmd.Context())
 	defer stop()
 	if settings.AdminToken, err = node.DemoAdminToken(settings.Dir); err != nil {
@@ -74,6 +76,13 @@ func dev(cmd *cobra.Command, settings node.Settings) (err error) {
 	}
 	log, flush := newLogger(settings.LogLevel)
 	defer flush()
+	var staged *rehearsal
+	if plan != "" {
+		if staged, err = newRehearsal(ctx, plan, &settings); err != nil {
+			return err
+		}
+		defer staged.listener.Close()
+	}
 	n, err := node.Open(ctx, settings, buildVersion(), log)
 	if err != nil {
 		return err
@@ -83,8 +92,15 @@ func dev(cmd *cobra.Command, settings node.Settings) (err error) {
 		n.Close()
 		return err
 	}
-	return n.Run(ctx, func() error {
-		started := devStarted{n.URL(), n.AdminURL(), admin.Credential{Text: settings.AdminToken}, clients}
+	err = n.Run(ctx, func() error {
+		publicURL := n.URL()
+		if staged != nil {
+			if err := staged.start(ctx, n, clients, stop); err != nil {
+				return err
+			}
+			publicURL = staged.url()
+		}
+		started := devStarted{publicURL, n.AdminURL(), admin.Credential{Text: settings.AdminToken}, clients}
 		var human string
 		if asJSON, _ := cmd.Flags().GetBool("json"); !asJSON {
 			if human, err = devPage(cmd, n, started); err != nil {
@@ -93,6 +109,10 @@ func dev(cmd *cobra.Command, settings node.Settings) (err error) {
 		}
 		return show(cmd, started, func(w io.Writer) { fmt.Fprint(colorprofile.NewWriter(w, os.Environ()), human) })
 	})
+	if staged != nil {
+		err = errors.Join(err, staged.finish(cmd))
+	}
+	return err
 }
 
 // devStarted is what `dev --json` prints, on one line.
@@ -128,7 +148,7 @@ func devPage(cmd *cobra.Command, n *node.Node, s devStarted) (string, error) {
 		}
 		fmt.Fprintf(&b, "\n  %s\n", c.Environment)
 		details(&b, "  client id", c.ClientID, "  client secret", c.ClientSecret.Reveal())
-		line, note, err := curlLine(cmd, n, c)
+		line, note, err := curlLine(cmd, n, s.URL, c)
 		if err != nil {
 			return "", err
 		}
@@ -152,7 +172,7 @@ func titleOf(n *node.Node, name string) string {
 
 // curlLine is a line that obtains a token for c. Where the dialect gives tokens
 // for access codes only, a connection of a demo user is made for it.
-func curlLine(cmd *cobra.Command, n *node.Node, c node.DemoClient) (line, note string, err error) {
+func curlLine(cmd *cobra.Command, n *node.Node, base string, c node.DemoClient) (line, note string, err error) {
 	var d *dialect.Dialect
 	for _, known := range n.Dialects() {
 		if known.Name == c.Dialect {
@@ -160,7 +180,7 @@ func curlLine(cmd *cobra.Command, n *node.Node, c node.DemoClient) (line, note s
 		}
 	}
 	if d == nil {
-		return fmt.Sprintf("curl -s -u %s:%s -d grant_type=client_credentials %s/oauth2/token", c.ClientID, c.ClientSecret.Reveal(), n.URL()), "", nil
+		return fmt.Sprintf("curl -s -u %s:%s -d grant_type=client_credentials %s/oauth2/token", c.ClientID, c.ClientSecret.Reveal(), base), "", nil
 	}
 	id, _ := d.FromWire(dialect.ClientID, c.ClientID)
 	v := dialect.NewValues(4)
@@ -179,6 +199,6 @@ func curlLine(cmd *cobra.Command, n *node.Node, c node.DemoClient) (line, note s
 		v.SetText(dialect.ConnectionID, linked.Connection.ID.String())
 		note = "An access code of the user demo-user, good for one exchange until " + when(linked.CodeExpiresAt)
 	}
-	line, err = op.Curl(n.URL(), v)
+	line, err = op.Curl(base, v)
 	return line, note, err
 }
