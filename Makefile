@@ -16,7 +16,7 @@ prerequisites: ## what the tests need beside Go, from Debian's packages
 
 test: prerequisites vet ## everything, the short forms; 20 minutes at most on two cores
 	$(GO) test -timeout 15m ./...
-	$(GO) test -race -timeout 15m . ./token ./credential ./dialect ./sqlite ./httpd ./gate ./admin ./node
+	$(GO) test -race -timeout 15m . ./token ./credential ./dialect ./sqlite ./httpd ./gate/... ./admin ./node
 	./test/fuzz 5s
 
 vet:

@@ -445,3 +445,41 @@ func TestFeedOutlivesTimeouts(t *testing.T) {
 		})
 	}
 }
+
+// Promise 19 on a far gate: twenty rotations of signing keys, one of them for
+// a compromised key, and no token is refused that should pass.
+func TestRotationIsInvisibleToAFarGate(t *testing.T) {
+	h := newHouse(t)
+	g := h.far(h.listen().URL, h.gateClient()[gatehouse.Live])
+	c := h.client(gatehouse.OAuth2)[gatehouse.Live]
+	first, _ := h.standardToken(c)
+	g.within(t, 2*time.Second, first, c.env, "")
+	good := []string{first}
+	for round := range 20 {
+		at := g.Seq()
+		if round == 10 {
+			for _, k := range h.engine.Keys() {
+				if k.State == gatehouse.KeySigning && k.Realm.Environment == string(c.env) && k.Realm.Format == gatehouse.OAuth2 {
+					if _, err := h.engine.RetireKey(t.Context(), operator, k.ID, true); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			g.within(t, 2*time.Second, good[len(good)-1], c.env, gatehouse.ReasonUnknownKey)
+			good = good[:len(good)-1]
+		} else if _, err := h.engine.RotateKeys(t.Context(), operator, c.env, gatehouse.OAuth2); err != nil {
+			t.Fatal(err)
+		}
+		// The key that signs now was published while it stood by: at once.
+		tok, _ := h.standardToken(c)
+		good = append(good, tok)
+		for i, tok := range good {
+			if reason := g.ask(tok, c.env); reason != "" {
+				t.Errorf("round %d: token %d is refused: %s", round, i, reason)
+			}
+		}
+		for g.Seq() == at { // the next key to stand by has been told of
+			time.Sleep(time.Millisecond)
+		}
+	}
+}

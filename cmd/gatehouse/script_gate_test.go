@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"strings"
 	"syscall"
 	"time"
 
@@ -24,7 +25,13 @@ import (
 // ${NAME} in settings is a variable of the script. And the one that asks why:
 //
 //	explains REGEXP    what the owner is told of the last curl's refusal
-var gateCommands = map[string]func(*testscript.TestScript, bool, []string){"gate": startGate, "ungate": stopGate, "explains": explains}
+//
+// And the one that lets a server's successor take its address:
+//
+//	same-address       the next server listens where $URL is
+var gateCommands = map[string]func(*testscript.TestScript, bool, []string){
+	"gate": startGate, "ungate": stopGate, "explains": explains, "same-address": sameAddress,
+}
 
 type gateProcess struct {
 	cmd   *exec.Cmd
@@ -121,4 +128,12 @@ func explains(ts *testscript.TestScript, neg bool, args []string) {
 	if !want.MatchString(said.Sentence) {
 		ts.Fatalf("the explanation is %q, and matches no %s", said.Sentence, want)
 	}
+}
+
+func sameAddress(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) > 0 {
+		ts.Fatalf("usage: same-address")
+	}
+	_, address, _ := strings.Cut(ts.Getenv("URL"), "://")
+	ts.Setenv("GATEHOUSE_LISTEN", address)
 }
