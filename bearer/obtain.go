@@ -32,13 +32,16 @@ func (s *Source) obtain(ctx context.Context, from *Token) (*Token, error) {
 // refresh returns neither token nor error where there is nothing to refresh.
 func (s *Source) refresh(ctx context.Context, from *Token) (*Token, error) {
 	op := s.config.Dialect.Operation(dialect.Refresh)
-	if op == nil || from == nil || !from.refreshable() {
+	if op == nil || from == nil || !from.refreshable() || from.refresh.Equal(s.failing) {
 		return nil, nil
 	}
 	v := s.config.values()
 	v.SetSecret(dialect.RefreshToken, from.refresh)
 	t, err := s.config.visit(ctx, op, v)
 	if err != nil {
+		// It may have been used up by an answer that was lost on the way, and
+		// a rotating one that is used twice ends its whole family.
+		s.failing = from.refresh
 		return nil, err
 	}
 	if t.refresh.IsZero() { // the first one stays in use

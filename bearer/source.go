@@ -30,13 +30,15 @@ type Source struct {
 	// last one was refused by the API.
 	current atomic.Pointer[Token]
 
-	mu       sync.Mutex // never held over the network
-	flight   *flight    // the visit to the token endpoint under way
-	grant    *Token     // whose refresh token the next visit may use
-	spent    bool       // the access code
-	failed   *Error     // of the last visit; nil after a success
-	failures int        // in a row
+	mu       sync.Mutex  // never held over the network
+	flight   *flight     // the visit to the token endpoint under way
+	grant    *Token      // whose refresh token the next visit may use
+	spent    bool        // the access code; only flights look at it
+	failing  secret.Text // the refresh token that failed last; only flights look at it
+	failed   *Error      // of the last visit; nil after a success
+	failures int         // in a row
 	timer    *time.Timer
+	closed   bool
 	limit    rejectionLimit
 	refused  secret.Text // the last token that the API refused
 	flights  sync.WaitGroup
@@ -81,16 +83,23 @@ func New(c Config) (*Source, error) {
 	return s, nil
 }
 
-// Close ends renewals and waits for a visit under way to be given up. Tokens
+// lastVisit is how long Close lets a visit under way go on: what it brings,
+// such as a rotated refresh token, may be had only once.
+const lastVisit = 5 * time.Second
+
+// Close ends renewals. A visit under way is given up after five seconds. Tokens
 // that were handed out stay good.
 func (s *Source) Close() {
-	s.cancel()
 	s.mu.Lock()
+	s.closed = true
 	if s.timer != nil {
 		s.timer.Stop()
 	}
 	s.mu.Unlock()
+	limit := time.AfterFunc(lastVisit, s.cancel)
 	s.flights.Wait()
+	limit.Stop()
+	s.cancel()
 	if s.config.ownClient {
 		s.config.HTTPClient.CloseIdleConnections()
 	}
@@ -212,7 +221,7 @@ func (s *Source) launch() *flight {
 		return s.flight
 	}
 	f := &flight{done: make(chan struct{})}
-	if s.ctx.Err() != nil {
+	if s.closed {
 		f.err = ErrClosed
 		close(f.done)
 		return f
@@ -239,7 +248,7 @@ func (s *Source) land(f *flight, t *Token, err error) {
 		f.token = t
 		s.failed, s.failures, s.grant = nil, 0, t
 		s.current.Store(t)
-		if !t.renewAt.IsZero() {
+		if !t.renewAt.IsZero() && !s.closed {
 			s.schedule(time.Until(t.renewAt))
 		}
 		return
@@ -253,7 +262,7 @@ func (s *Source) land(f *flight, t *Token, err error) {
 	s.failures++
 	s.failed = s.failure(err)
 	f.err = s.failed
-	if old := s.current.Load(); old != nil && old.live(time.Now()) {
+	if old := s.current.Load(); old != nil && old.live(time.Now()) && !s.closed {
 		s.config.Logger.Warn("a token could not be renewed; the one in use still lives",
 			"error", err, "ends", old.ExpiresAt, "next_try", s.failed.RetryAt)
 		s.schedule(time.Until(s.failed.RetryAt))
@@ -288,7 +297,7 @@ func (s *Source) due() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t, now := s.current.Load(), time.Now()
-	if t == nil || s.ctx.Err() != nil || !t.used.Load() || !t.live(now) {
+	if t == nil || s.closed || !t.used.Load() || !t.live(now) {
 		return
 	}
 	if t.fresh(now) { // the wall clock was set back

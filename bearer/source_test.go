@@ -441,13 +441,57 @@ func TestClose(t *testing.T) {
 			failed <- err
 		}()
 		synctest.Wait()
+		began := time.Now()
 		go s.Close()
 		if err := <-failed; !errors.Is(err, bearer.ErrClosed) {
 			t.Errorf("a waiter got %v", err)
+		}
+		if d := time.Since(began); d != 5*time.Second {
+			t.Errorf("the visit was given up after %v", d)
 		}
 		if _, err := s.Token(t.Context()); !errors.Is(err, bearer.ErrClosed) {
 			t.Errorf("a later caller got %v", err)
 		}
 		time.Sleep(time.Hour) // the fake's own goroutine
+	})
+}
+
+// A visit that is nearly done is let done: what it brings may be had only once.
+func TestCloseWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake("quidkey")
+		f.slow = time.Second
+		c, _ := inBubble(t, "quidkey", f)
+		s := newSource(t, c)
+		got := make(chan error)
+		go func() {
+			_, err := s.Token(t.Context())
+			got <- err
+		}()
+		synctest.Wait()
+		go s.Close()
+		if err := <-got; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A refresh token whose answer was lost is not used a second time.
+func TestRefreshIsNotRepeated(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake("quidkey")
+		c, _ := inBubble(t, "quidkey", f)
+		s := newSource(t, c)
+		defer s.Close()
+		if _, err := s.Token(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		f.set(func(f *fake) {
+			f.answer = func(w http.ResponseWriter) bool { send(w, 502, "lost"); f.answer = nil; return true }
+		})
+		time.Sleep(f.life)
+		if f.count("refresh") != 1 || f.count("issue") != 2 {
+			t.Errorf("%d refreshed, %d issued: want 1 and 2", f.count("refresh"), f.count("issue"))
+		}
 	})
 }
