@@ -61,7 +61,7 @@ func apart(group []*waitingGrant) (now, later []*waitingGrant) {
 // settle answers every grant of the group. Those that are refused are answered
 // first, and the others are tried without them.
 func (r *recorder) settle(group []*waitingGrant) {
-	for tries := 0; len(group) > 0; tries++ {
+	for clashes := 0; len(group) > 0; {
 		refused, err := r.commit(group)
 		switch {
 		case err == nil && len(refused) == 0:
@@ -77,7 +77,8 @@ func (r *recorder) settle(group []*waitingGrant) {
 				}
 			}
 			group = rest
-		case hasCode(err, checkViolation) && tries < 2:
+		case hasCode(err, checkViolation) && clashes < 2:
+			clashes++
 			// Another node has dropped a partition that this one knew.
 			if err := r.store.read(context.Background(), readTimeout, r.store.parts.refresh); err != nil {
 				answer(group, err)
@@ -89,7 +90,8 @@ func (r *recorder) settle(group []*waitingGrant) {
 				r.settle([]*waitingGrant{w})
 			}
 			return
-		case hasCode(err, uniqueViolation, deadlockDetected) && tries < 2 && group[0].what.Spend:
+		case hasCode(err, uniqueViolation, deadlockDetected) && clashes < 2 && group[0].what.Spend:
+			clashes++
 			// Another node has spent it at the same moment: the next try sees it.
 		case hasCode(err, uniqueViolation):
 			answer(group, fmt.Errorf("token %s: %w", group[0].what.Tokens[0].ID, gatehouse.ErrExists))
