@@ -2,9 +2,13 @@ package httpd_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"runtime"
 	"slices"
 	"strings"
@@ -481,5 +485,63 @@ func TestRotationIsInvisibleToAFarGate(t *testing.T) {
 				t.Errorf("round %d: token %d is refused: %s", round, i, reason)
 			}
 		}
+	}
+}
+
+// narrow makes a listener's connections hold little in the kernel.
+type narrow struct{ net.Listener }
+
+func (n narrow) Accept() (net.Conn, error) {
+	c, err := n.Listener.Accept()
+	if t, ok := c.(*net.TCPConn); ok {
+		_ = t.SetWriteBuffer(4 << 10)
+	}
+	return c, err
+}
+
+// A follower that reads nothing is cut off, and holds up nobody.
+func TestFollowerThatReadsNothing(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	s := httptest.NewUnstartedServer(h.Server)
+	s.Listener = narrow{s.Listener}
+	s.Start()
+	t.Cleanup(func() { h.EndStreams(); s.Close() })
+	creds := h.gateClient()[gatehouse.Live]
+	honest := h.far(s.URL, creds)
+
+	gateToken, _ := h.standardToken(creds)
+	conn, err := net.Dial("tcp", s.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_ = conn.(*net.TCPConn).SetReadBuffer(4 << 10)
+	if _, err := io.WriteString(conn, "GET /gate/journal HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer "+gateToken+"\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	c := h.client(gatehouse.OAuth2)[gatehouse.Live]
+	for round := range 100 { // megabytes of news
+		scopes := []string{"read", fmt.Sprintf("round-%d", round)}
+		for i := range 1000 {
+			scopes = append(scopes, fmt.Sprintf("a-scope-that-is-rather-long-%d", i))
+		}
+		if _, err := h.engine.UpdateClient(t.Context(), operator, c.client, gatehouse.ClientUpdate{Scopes: &scopes}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tok, _ := h.standardToken(c, "scope", "read")
+	honest.within(t, 2*time.Second, tok, c.env, "")
+	if _, err := h.engine.RevokeToken(t.Context(), operator, secret.New(tok)); err != nil {
+		t.Fatal(err)
+	}
+	honest.within(t, 250*time.Millisecond, tok, c.env, gatehouse.ReasonRevoked)
+	time.Sleep(12 * time.Second) // longer than it is waited for
+	_ = conn.SetReadDeadline(time.Now().Add(2 * time.Second))
+	if _, err := io.Copy(io.Discard, conn); errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Error("it is still served")
+	}
+	if n := honest.Status().Connections; n != 1 {
+		t.Errorf("the honest follower had to come %d times", n)
 	}
 }
