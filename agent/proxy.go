@@ -102,11 +102,38 @@ func (u *upstream) serve(w http.ResponseWriter, r *http.Request, rest string) {
 		r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
 		r.Body, _ = r.GetBody()
 	}
-	// Answers may begin before the request has ended, as in a chat of two
-	// streams. An error says that the protocol does so by itself.
-	_ = http.NewResponseController(w).EnableFullDuplex()
-	u.proxy.ServeHTTP(w, r)
+	if r.ContentLength == 0 || r.GetBody != nil {
+		u.proxy.ServeHTTP(w, r)
+		return
+	}
+	u.stream(w, r)
 }
+
+// What is still read of a body whose answer has come early, so that its sender
+// gets to the answer instead of a closed connection.
+const (
+	maxRest  = 16 << 20
+	restTime = 2 * time.Second
+)
+
+// stream passes a request on whose answer may begin before its body has ended,
+// as in a chat of two streams.
+func (u *upstream) stream(w http.ResponseWriter, r *http.Request) {
+	c := http.NewResponseController(w)
+	_ = c.EnableFullDuplex() // an error says that the protocol does so by itself
+	body := r.Body
+	r.Body = leftOpen{body}
+	u.proxy.ServeHTTP(w, r)
+	if c.SetReadDeadline(time.Now().Add(restTime)) == nil {
+		_, _ = io.CopyN(io.Discard, body, maxRest)
+		_ = c.SetReadDeadline(time.Time{})
+	}
+}
+
+// leftOpen is a body whose rest is still read after the proxy is done with it.
+type leftOpen struct{ io.Reader }
+
+func (leftOpen) Close() error { return nil }
 
 // target is where the request goes; nil where that is outside the base URL.
 func (u *upstream) target(r *http.Request, rest string) (*url.URL, error) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
 	"strings"
@@ -63,7 +64,11 @@ func (c *call) rewind() (io.ReadCloser, error) { return c.again() }
 // with returns a copy of the request that carries the token. The caller's own
 // request is left as it is, so nothing of it is there after a redirect.
 func (c *call) with(t *Token, body io.ReadCloser) *http.Request {
-	r := c.request.Clone(c.request.Context())
+	r := c.request.WithContext(c.request.Context()) // shallow: only what changes is copied
+	r.Header = maps.Clone(c.request.Header)
+	if r.Header == nil {
+		r.Header = http.Header{}
+	}
 	r.Body = body
 	for name, values := range t.use.Header {
 		if name == "Content-Type" && r.Header.Get(name) != "" {
@@ -75,6 +80,8 @@ func (c *call) with(t *Token, body io.ReadCloser) *http.Request {
 		r.Header[name] = values
 	}
 	if t.use.RawQuery != "" {
+		u := *r.URL
+		r.URL = &u
 		r.URL.RawQuery = joinQuery(r.URL.RawQuery, t.use.RawQuery)
 	}
 	if c.members != nil {
