@@ -129,6 +129,7 @@ func (a *actor) commit(group []*waiting[change]) (answers []error, err error) {
 		answers = append(answers, err)
 	}
 	if !t.changed {
+		a.store.acts.progressed()
 		return answers, nil
 	}
 	sealed, err := t.seal()
@@ -141,6 +142,7 @@ func (a *actor) commit(group []*waiting[change]) (answers []error, err error) {
 		return nil, commitFailed(because(ending, err))
 	}
 	a.writer.committed(sealed)
+	a.store.acts.progressed()
 	if len(t.entries) > 0 {
 		a.store.nudge()
 	}

@@ -20,17 +20,19 @@ func (s *Store) SaveClient(ctx context.Context, act gatehouse.Act, c *gatehouse.
 	if err != nil {
 		return err
 	}
-	ids := slices.Sorted(maps.Values(c.IDs))
-	ids = slices.Compact(append(ids, c.ID))
-	for _, id := range ids {
-		if err := storable(string(id), string(c.State)); err != nil {
-			return err
-		}
+	ids := []string{string(c.ID)}
+	for id := range maps.Values(c.IDs) {
+		ids = append(ids, string(id))
+	}
+	slices.Sort(ids)
+	ids = slices.Compact(ids)
+	if err := storable(append(ids, string(c.State))...); err != nil {
+		return err
 	}
 	return s.act(ctx, act, func(t *actTx) (bool, error) { return true, t.saveClient(act.At, c, ids, body) })
 }
 
-func (t *actTx) saveClient(at time.Time, c *gatehouse.Client, ids []gatehouse.ClientID, body string) error {
+func (t *actTx) saveClient(at time.Time, c *gatehouse.Client, ids []string, body string) error {
 	var n, version int64
 	err := t.tx.QueryRow(t.ctx, "SELECT n, version FROM clients WHERE id = $1", string(c.ID)).Scan(&n, &version)
 	switch {
@@ -76,7 +78,7 @@ func (t *actTx) saveClient(at time.Time, c *gatehouse.Client, ids []gatehouse.Cl
 }
 
 // checkIDs refuses ids and secrets that belong to another client than n.
-func (t *actTx) checkIDs(n int64, ids []gatehouse.ClientID, secrets []gatehouse.ClientSecret) error {
+func (t *actTx) checkIDs(n int64, ids []string, secrets []gatehouse.ClientSecret) error {
 	of := make([]pgtype.UUID, len(secrets))
 	for i, s := range secrets {
 		of[i] = uuid(s.ID)

@@ -26,6 +26,8 @@ type queue[T any] struct {
 	there   *sync.Cond
 	waiting []*waiting[T]
 	closed  bool
+
+	progress atomic.Pointer[time.Time] // when a group was last committed
 }
 
 func newQueue[T any](limit int) *queue[T] {
@@ -35,8 +37,9 @@ func newQueue[T any](limit int) *queue[T] {
 }
 
 // commit waits until a group with what in it has been committed or refused.
-// Where ctx or the patience ends first, what no group has taken yet is not done;
-// of what is under way the outcome is unknown.
+// Where ctx ends first, or no group at all has been committed for as long as the
+// patience lasts, what no group has taken yet is not done; of what is under way
+// the outcome is unknown.
 func (q *queue[T]) commit(ctx context.Context, what T, patience time.Duration) error {
 	w := &waiting[T]{what: what, done: make(chan error, 1)}
 	q.mu.Lock()
@@ -47,15 +50,24 @@ func (q *queue[T]) commit(ctx context.Context, what T, patience time.Duration) e
 	q.waiting = append(q.waiting, w)
 	q.mu.Unlock()
 	q.there.Signal()
+	since := time.Now()
 	limit := time.NewTimer(patience)
 	defer limit.Stop()
-	cause := errSlow
-	select {
-	case err := <-w.done:
-		return err
-	case <-limit.C:
-	case <-ctx.Done():
-		cause = context.Cause(ctx)
+	var cause error
+	for cause == nil {
+		select {
+		case err := <-w.done:
+			return err
+		case <-limit.C:
+			if at := q.progress.Load(); at != nil && at.After(since) {
+				since = *at
+				limit.Reset(patience - time.Since(since))
+				continue
+			}
+			cause = errSlow
+		case <-ctx.Done():
+			cause = context.Cause(ctx)
+		}
 	}
 	if w.taken.CompareAndSwap(false, true) {
 		return fmt.Errorf("%w: %w", gatehouse.ErrStore, cause)
@@ -84,6 +96,12 @@ func (q *queue[T]) take() []*waiting[T] {
 			q.there.Wait()
 		}
 	}
+}
+
+// progressed says that a group was committed.
+func (q *queue[T]) progressed() {
+	now := time.Now()
+	q.progress.Store(&now)
 }
 
 // close lets the committers end once they have done what waits.

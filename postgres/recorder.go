@@ -147,8 +147,11 @@ func (r *recorder) commit(group []*waitingGrant) (map[int]error, error) {
 	}
 	sealed := r.writer.seal(rows.at, newest)
 	refused, err := r.send(ctx, conn.Conn(), &rows, sealed)
-	if err == nil && len(refused) == 0 {
-		r.writer.committed(sealed)
+	if err == nil {
+		s.grants.progressed()
+		if len(refused) == 0 {
+			r.writer.committed(sealed)
+		}
 	}
 	return refused, err
 }

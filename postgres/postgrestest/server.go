@@ -192,3 +192,12 @@ func freePort(t testing.TB) string {
 	must(t, err)
 	return port
 }
+
+// User is whom to run a program as that, like PostgreSQL, refuses to be root;
+// nil is whoever runs the tests.
+func User(t testing.TB) *syscall.Credential {
+	t.Helper()
+	as, err := unprivileged()
+	must(t, err)
+	return as
+}
