@@ -37,7 +37,7 @@ import (
 //	               standard output
 //	serve ARGS…    starts `gatehouse serve` and waits until it serves
 //	! dev ARGS…    wants it to refuse to start; ! serve likewise
-//	stop           ends the server by SIGTERM, where signal TERM has not, and wants it
+//	halt           ends the server by SIGTERM, where signal TERM has not, and wants it
 //	               to end well
 //	signal NAME    sends it SIGHUP, SIGTERM, SIGKILL …
 //	exits N ARGS…  runs gatehouse ARGS and wants exit status N
@@ -50,7 +50,7 @@ import (
 // DIALECT_ENVIRONMENT_ID and DIALECT_ENVIRONMENT_SECRET: $OAUTH2_LIVE_ID. A script's
 // server ends with it.
 var serverCommands = map[string]func(*testscript.TestScript, bool, []string){
-	"dev": startDev, "page": startPage, "serve": startServe, "exits": exits, "stop": stopServer, "signal": signalServer, "certificate": makeCertificate, "log": matchLog,
+	"dev": startDev, "page": startPage, "serve": startServe, "exits": exits, "halt": haltServer, "signal": signalServer, "certificate": makeCertificate, "log": matchLog,
 }
 
 // patience is for a machine that is busy with other tests.
@@ -98,7 +98,7 @@ func start(ts *testscript.TestScript, args ...string) *server {
 		select {
 		case <-s.ended:
 		default:
-			ts.Fatalf("a server is running: stop it first")
+			ts.Fatalf("a server is running: halt it first")
 		}
 	}
 	log, err := os.CreateTemp(ts.Getenv("WORK"), "server-*.log")
@@ -238,10 +238,10 @@ func startServe(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv("ADMIN", said.AdminURL)
 }
 
-func stopServer(ts *testscript.TestScript, neg bool, args []string) {
+func haltServer(ts *testscript.TestScript, neg bool, args []string) {
 	s := serverOf(ts)
 	if neg || len(args) > 0 || s.cmd == nil {
-		ts.Fatalf("usage: stop, with a server running")
+		ts.Fatalf("usage: halt, with a server running")
 	}
 	if !s.asked {
 		_ = s.cmd.Process.Signal(syscall.SIGTERM) // it may have ended: the error says how

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -13,6 +15,25 @@ import (
 // of its own.
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"gatehouse": func() { os.Exit(run()) }})
+}
+
+// testscript's own stop ends a script without a word, and what stands after it is
+// never run. A script here that wants to end a server says halt.
+func TestNoScriptEndsEarly(t *testing.T) {
+	scripts, err := filepath.Glob("testdata/script/*.txtar")
+	if err != nil || len(scripts) == 0 {
+		t.Fatal("no scripts", err)
+	}
+	early := regexp.MustCompile(`(?m)^(\[.*\] )?(stop|skip)\b`)
+	for _, script := range scripts {
+		text, err := os.ReadFile(script)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if at := early.FindIndex(text); at != nil {
+			t.Errorf("%s:%d ends the script", script, 1+bytes.Count(text[:at[0]], []byte("\n")))
+		}
+	}
 }
 
 // TestScripts runs testdata/script/*.txtar: what the product does, told against
