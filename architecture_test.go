@@ -69,8 +69,8 @@ var below = map[string][]string{
 	"dialect":       {"secret", "dialect/builtin"},
 	"bearer":        {"dialect", "secret"},
 	"dialect/check": {"dialect", "secret"},
-	"rehearse":      {"bearer", "dialect", "secret"},
-	"agent":         {"bearer", "dialect", "secret"},
+	"rehearse":      {"bearer", "dialect", "secret", "internal/strictyaml"},
+	"agent":         {"bearer", "dialect", "secret", "internal/strictyaml"},
 }
 
 func TestImportsRunDownward(t *testing.T) {

@@ -14,9 +14,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/goccy/go-yaml"
-	"github.com/goccy/go-yaml/ast"
-	"github.com/goccy/go-yaml/parser"
+	"github.com/gatehouse-auth/gatehouse/internal/strictyaml"
 )
 
 // Settings are an agent's settings file.
@@ -92,10 +90,6 @@ func ReadSettings(path string) (Settings, error) {
 	}
 	s, err := parseSettings(b)
 	if err != nil {
-		if broken, ok := errors.AsType[yaml.Error](err); ok {
-			at := broken.GetToken().Position
-			return Settings{}, fmt.Errorf("%s:%d:%d: %s", path, at.Line, at.Column, broken.GetMessage())
-		}
 		return Settings{}, fmt.Errorf("%s: %w", path, err)
 	}
 	s.dir = dir
@@ -106,34 +100,10 @@ func ReadSettings(path string) (Settings, error) {
 }
 
 func parseSettings(b []byte) (s Settings, err error) {
-	doc, err := parser.ParseBytes(b, 0)
-	if err != nil {
-		return s, err
-	}
-	if len(doc.Docs) != 1 || doc.Docs[0].Body == nil {
-		return s, errors.New("it must hold one YAML document with the key upstreams")
-	}
-	var plain plainly
-	ast.Walk(&plain, doc.Docs[0].Body)
-	if plain.found != nil {
-		return s, fmt.Errorf("line %d: anchors, aliases and tags are not taken: write the value out", plain.found.GetToken().Position.Line)
-	}
-	if err := yaml.NodeToValue(doc.Docs[0].Body, &s, yaml.Strict()); err != nil {
+	if err := strictyaml.Decode(b, &s); err != nil {
 		return s, err
 	}
 	return s, s.check()
-}
-
-// plainly finds what makes a YAML document more than it looks.
-type plainly struct{ found ast.Node }
-
-func (p *plainly) Visit(n ast.Node) ast.Visitor {
-	switch n.Type() {
-	case ast.AliasType, ast.AnchorType, ast.TagType, ast.MergeKeyType:
-		p.found = n
-		return nil
-	}
-	return p
 }
 
 var upstreamName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,63}$`)

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/goccy/go-yaml"
+	"github.com/gatehouse-auth/gatehouse/internal/strictyaml"
 )
 
 // A Plan says whose program is rehearsed, and with what.
@@ -102,10 +102,7 @@ func ReadPlan(path string) (Plan, error) {
 
 func parsePlan(b []byte) (p Plan, err error) {
 	// An alias could make a small file large.
-	if err := yaml.UnmarshalWithOptions(b, &p, yaml.Strict()); err != nil {
-		if broken, ok := errors.AsType[yaml.Error](err); ok {
-			return p, fmt.Errorf("line %d: %s", broken.GetToken().Position.Line, broken.GetMessage())
-		}
+	if err := strictyaml.Decode(b, &p); err != nil {
 		return p, err
 	}
 	return p, p.check()

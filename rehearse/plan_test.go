@@ -16,7 +16,7 @@ func TestPlan(t *testing.T) {
 		t.Errorf("%+v %v", p, err)
 	}
 	for text, want := range map[string]string{
-		"":                                    "client",
+		"":                                    "one YAML document",
 		"client: c\nlive: 6s\n":               "live",
 		"client: c\nlife: 6\n":                "6s or 2m",
 		"client: c\nlife: 2h\n":               "6s or 2m",
@@ -24,6 +24,7 @@ func TestPlan(t *testing.T) {
 		"client: c\nacts: [{act: dance}]\n":   "no act",
 		"client: c\nacts: [{act: secret}]\n":  "secret_file",
 		"client: c\nreports: [report.html]\n": ".json or .xml",
+		"client: c\nacts: !0 0\n":             "tags",
 		"client: c\nclient: d\n":              "client",
 	} {
 		if _, err := parsePlan([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
