@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -73,6 +74,22 @@ func (q *queue[T]) commit(ctx context.Context, what T, patience time.Duration) e
 		return fmt.Errorf("%w: %w", gatehouse.ErrStore, cause)
 	}
 	return fmt.Errorf("%w: %w", gatehouse.ErrUnknownOutcome, cause)
+}
+
+// gather lets the callers that the last group answered come back with what they
+// want next, so that they share a commit again instead of splitting into ever
+// smaller groups. It gives way to runnable goroutines and never sleeps: whoever
+// is alone waits for nobody.
+func (q *queue[T]) gather(last int) {
+	for range last / 2 {
+		q.mu.Lock()
+		n := len(q.waiting)
+		q.mu.Unlock()
+		if n >= last {
+			return
+		}
+		runtime.Gosched()
+	}
 }
 
 // take waits for work and returns up to the limit of it, or nothing when the

@@ -24,12 +24,14 @@ type waitingGrant = waiting[*gatehouse.Grant]
 
 func (r *recorder) run() {
 	for group := r.store.grants.take(); len(group) > 0; group = r.store.grants.take() {
+		last := len(group)
 		for len(group) > 0 {
 			var later []*waitingGrant
 			group, later = apart(group)
 			r.settle(group)
 			group = later
 		}
+		r.store.grants.gather(last)
 	}
 }
 
