@@ -16,8 +16,8 @@ prerequisites: ## what the tests need beside Go, from Debian's packages
 
 test: prerequisites vet ## everything, the short forms; 20 minutes at most on two cores
 	$(GO) test -timeout 15m ./...
-	$(GO) test -race -timeout 15m . ./token ./credential ./dialect ./sqlite ./httpd ./gate/... ./admin ./node
-	./test/fuzz 5s
+	$(GO) test -race -timeout 15m . ./token ./credential ./dialect/... ./sqlite ./httpd ./gate/... ./admin ./node ./bearer ./agent ./rehearse
+	./test/fuzz 2s
 
 vet:
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$unformatted" ]; then echo "gofmt these: $$unformatted"; exit 1; fi
