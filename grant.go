@@ -1,6 +1,7 @@
 package gatehouse
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -134,19 +135,13 @@ func (e *Engine) grant(ctx context.Context, by Actor, want ask, prove func() (*p
 		if err != nil {
 			return nil, err
 		}
-		issued, g, err := e.mint(p, policy, plan)
-		if err != nil {
-			return nil, err
-		}
+		issued, g := e.mint(p, policy, plan)
 		if by.Kind != ByClient {
-			act := e.act(by, "token.issue", issued.Record.ID.String(), "client_id", string(p.Client.ID), "environment", string(p.Environment))
-			if act.Replay, err = want.replay.seal(issued); err != nil {
+			if g.Act, err = e.operatorsAct(by, issued, policy, want.replay); err != nil {
 				return nil, err
 			}
-			g.Act = &act
 		}
-		err = e.store.Record(ctx, g)
-		if err == nil {
+		if err = e.record(ctx, issued, g, policy); err == nil {
 			return issued, nil
 		}
 		// Everything of this millisecond was revoked while the token was made:
@@ -157,6 +152,29 @@ func (e *Engine) grant(ctx context.Context, by Actor, want ask, prove func() (*p
 		}
 		return nil, e.notRecorded(err, p)
 	}
+}
+
+// record puts a grant on the ledger and signs its JWT, while the ledger waits for
+// its disk if it can. What was recorded and could not be signed nobody has.
+func (e *Engine) record(ctx context.Context, issued *Issued, g *Grant, policy *Policy) error {
+	var unsigned error
+	g.Meanwhile = func() { unsigned = e.sign(issued, policy) }
+	if err := e.store.Record(ctx, g); err != nil {
+		return err
+	}
+	return cmp.Or(unsigned, e.sign(issued, policy))
+}
+
+// operatorsAct is the event of a token that an operator had made. The answer to
+// replay holds the token, so that is made first.
+func (e *Engine) operatorsAct(by Actor, issued *Issued, policy *Policy, replay *replayOf[*Issued]) (*Act, error) {
+	if err := e.sign(issued, policy); err != nil {
+		return nil, err
+	}
+	act := e.act(by, "token.issue", issued.Record.ID.String(), "client_id", string(issued.Client.ID), "environment", string(issued.Record.Environment))
+	var err error
+	act.Replay, err = replay.seal(issued)
+	return &act, err
 }
 
 // notRecorded tells the caller why the ledger refused a grant.

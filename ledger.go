@@ -70,6 +70,9 @@ type Grant struct {
 	// Act is the audit event of a grant that its client didn't ask for itself.
 	// A client's own has none: the rows say all of it.
 	Act *Act
+	// Meanwhile, where set, may be called once, by the goroutine that called
+	// Record, while it waits for the disk.
+	Meanwhile func()
 }
 
 // Client is the client that the grant is for.

@@ -8,8 +8,9 @@ import (
 	"github.com/gatehouse-auth/gatehouse/token"
 )
 
-// mint makes the tokens and their rows.
-func (e *Engine) mint(p *proven, policy *Policy, plan *plan) (*Issued, *Grant, error) {
+// mint makes the rows of a grant, and its opaque tokens. A JWT is not signed yet:
+// its row holds nothing of the signature.
+func (e *Engine) mint(p *proven, policy *Policy, plan *plan) (*Issued, *Grant) {
 	now := e.clock.now().Truncate(time.Millisecond)
 	wire, _ := p.Client.WireID(p.Environment)
 	access := TokenRecord{
@@ -42,36 +43,37 @@ func (e *Engine) mint(p *proven, policy *Policy, plan *plan) (*Issued, *Grant, e
 		issued.RefreshRecord, issued.RefreshLife = &refresh, policy.RefreshLife
 		g.Tokens = append(g.Tokens, refresh)
 	}
-	var err error
-	if issued.Access, err = e.mintAccess(p, policy, wire, &access); err != nil {
-		return nil, nil, err
+	if policy.JWT == nil {
+		prefix, ok := policy.Prefix[p.Environment]
+		if !ok {
+			prefix = token.Prefix(string(p.Environment), token.AccessToken)
+		}
+		issued.Access = e.opaque(&access, prefix)
 	}
 	issued.Record = access
 	g.Tokens = append(g.Tokens, access)
-	return issued, g, nil
+	return issued, g
 }
 
-func (e *Engine) mintAccess(p *proven, policy *Policy, wire ClientID, r *TokenRecord) (secret.Text, error) {
-	if policy.JWT == nil {
-		prefix, ok := policy.Prefix[r.Environment]
-		if !ok {
-			prefix = token.Prefix(string(r.Environment), token.AccessToken)
-		}
-		return e.opaque(r, prefix), nil
+// sign makes the JWT of a grant, unless its token is there already.
+func (e *Engine) sign(issued *Issued, policy *Policy) error {
+	if !issued.Access.IsZero() {
+		return nil
 	}
+	r := &issued.Record
 	key, err := e.ring.Load().Signing(token.Realm{
 		Environment: string(r.Environment), Format: policy.Dialect, Algorithm: policy.Algorithm,
 	}, r.IssuedAt)
 	if err != nil {
-		return secret.Text{}, fmt.Errorf("minting: %w", err)
+		return fmt.Errorf("minting: %w", err)
 	}
-	tok, err := policy.JWT.Mint(key, &Minting{
-		Record: *r, ClientID: wire, Issuer: e.Issuer(r.Environment), KeyIndex: key.Index, Fields: p.Client.Fields,
+	issued.Access, err = policy.JWT.Mint(key, &Minting{
+		Record: *r, ClientID: issued.ClientID, Issuer: e.Issuer(r.Environment), KeyIndex: key.Index, Fields: issued.Client.Fields,
 	})
 	if err != nil {
-		return secret.Text{}, fmt.Errorf("minting: %w", err)
+		return fmt.Errorf("minting: %w", err)
 	}
-	return tok, nil
+	return nil
 }
 
 // opaque makes an opaque token for r and puts its digest there.

@@ -39,6 +39,11 @@ func newQueue() *queue { return &queue{enough: 1, wake: make(chan struct{}, 1)} 
 // under way the outcome is unknown, and do may still run: what it sets is the
 // caller's only where write returns nil.
 func (q *queue) write(ctx context.Context, do func(*writer) error) error {
+	return q.writeMeanwhile(ctx, do, nil)
+}
+
+// writeMeanwhile is write, and does something else while it waits.
+func (q *queue) writeMeanwhile(ctx context.Context, do func(*writer) error, meanwhile func()) error {
 	w := &write{do: do, done: make(chan error, 1)}
 	q.mu.Lock()
 	if q.closed {
@@ -50,6 +55,9 @@ func (q *queue) write(ctx context.Context, do func(*writer) error) error {
 	q.mu.Unlock()
 	if enough {
 		q.nudge()
+	}
+	if meanwhile != nil {
+		meanwhile()
 	}
 	select {
 	case err := <-w.done:

@@ -17,7 +17,7 @@ func (s *Store) Record(ctx context.Context, g *gatehouse.Grant) error {
 	if err := checkGrant(g); err != nil {
 		return err
 	}
-	return s.queue.write(ctx, func(w *writer) error { return w.record(g) })
+	return s.queue.writeMeanwhile(ctx, func(w *writer) error { return w.record(g) }, g.Meanwhile)
 }
 
 // checkGrant refuses what no engine asks for, before it can spoil the commit

@@ -61,7 +61,7 @@ func isRefusal(err error) bool {
 
 const (
 	// patience bounds how long a group waits for callers that are likely to come.
-	patience = 500 * time.Microsecond
+	patience = 1500 * time.Microsecond
 	// crowdLasts is the pause after which nobody is expected any more.
 	crowdLasts = 5 * time.Millisecond
 )
@@ -69,10 +69,10 @@ const (
 // run commits groups until the queue is closed and empty, or the disk can't be
 // trusted any more.
 //
-// A crowd of callers falls into two halves that take turns: one waits for its
-// commit while the other prepares its next writes. Taking whoever is there
-// would split it into many small groups, each with an fsync of its own. Whoever
-// is alone waits for nobody.
+// A crowd that was answered together is waited for, since it comes back
+// together: taking whoever is there would split it into many small groups, each
+// with pages and an fsync of its own. What the callers do meanwhile fills the
+// pause. Whoever is alone waits for nobody.
 func (w *writer) run() {
 	var group []*write
 	crowd := 0
@@ -81,7 +81,7 @@ func (w *writer) run() {
 		if w.store.queue.await(1, nil); time.Since(idle) > crowdLasts {
 			crowd = 0
 		}
-		group = w.store.queue.take(group[:0], crowd/2, patience)
+		group = w.store.queue.take(group[:0], crowd, patience)
 		if len(group) == 0 {
 			return
 		}
