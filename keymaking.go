@@ -33,8 +33,12 @@ func (e *Engine) changeKeys(ctx context.Context, by Actor, action string, set ma
 		}
 		now := e.clock.now().Truncate(time.Millisecond)
 		changes, err := plan(records, now)
-		if err != nil || len(changes) == 0 {
+		if err != nil {
 			return err
+		}
+		if len(changes) == 0 {
+			// Another node may have made just now what this one was missing.
+			return e.catchUp(ctx)
 		}
 		saves, err := e.makeKeys(records, changes, set, now)
 		if err != nil {

@@ -1,6 +1,7 @@
 package gatehouse_test
 
 import (
+	"context"
 	"slices"
 	"strings"
 	"sync"
@@ -249,4 +250,29 @@ func TestEveryActLeavesItsEvent(t *testing.T) {
 	if err != nil || len(report.Faults) > 0 || report.Events != len(want) {
 		t.Errorf("the audit chain: %+v, %v", report, err)
 	}
+}
+
+// A node that starts while another one makes the keys has them when it is open.
+func TestKeysOfAnotherNode(t *testing.T) {
+	w := newWorld(t)
+	cfg := w.cfg
+	cfg.Store = lateKeys{w.store}
+	second, err := gatehouse.Open(ctx, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(second.Keys()) != len(w.Keys()) {
+		t.Errorf("%d keys, want %d", len(second.Keys()), len(w.Keys()))
+	}
+}
+
+// lateKeys loads as if the first keys had been saved a moment later.
+type lateKeys struct{ gatehouse.Store }
+
+func (s lateKeys) Load(ctx context.Context, now time.Time) (*gatehouse.Snapshot, error) {
+	snap, err := s.Store.Load(ctx, now)
+	if err == nil {
+		snap.Seq, snap.Keys = 0, nil
+	}
+	return snap, err
 }
