@@ -12,11 +12,12 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/gatehouse-auth/gatehouse"
+	"github.com/gatehouse-auth/gatehouse/internal/clientjson"
 )
 
 // SaveClient implements gatehouse.Store.
 func (s *Store) SaveClient(ctx context.Context, act gatehouse.Act, c *gatehouse.Client) error {
-	body, err := marshalClient(c)
+	body, err := clientjson.Marshal(c)
 	if err != nil {
 		return err
 	}
@@ -141,7 +142,7 @@ func readClients(ctx context.Context, q queries, where string, args ...any) ([]g
 		if err := row.Scan(&id, &version, &body, &environments, &moments); err != nil {
 			return gatehouse.Client{}, err
 		}
-		c, err := unmarshalClient(gatehouse.ClientID(id), version, body)
+		c, err := clientjson.Unmarshal(gatehouse.ClientID(id), version, body)
 		if err != nil {
 			return gatehouse.Client{}, err
 		}

@@ -7,10 +7,10 @@ import (
 	"slices"
 	"time"
 
-	"github.com/go-json-experiment/json"
 	"zombiezen.com/go/sqlite"
 
 	"github.com/gatehouse-auth/gatehouse"
+	"github.com/gatehouse-auth/gatehouse/internal/clientjson"
 )
 
 // clientState is what the writer remembers of a client: what a grant is
@@ -68,7 +68,7 @@ func (w *writer) client(id gatehouse.ClientID) (*clientState, error) {
 
 // SaveClient implements gatehouse.Store.
 func (s *Store) SaveClient(ctx context.Context, act gatehouse.Act, c *gatehouse.Client) error {
-	body, err := marshalClient(c)
+	body, err := clientjson.Marshal(c)
 	if err != nil {
 		return err
 	}
@@ -182,7 +182,7 @@ func (s *Store) Client(ctx context.Context, id gatehouse.ClientID) (*gatehouse.C
 func readClient(c *conn, id gatehouse.ClientID) (n int64, found *gatehouse.Client, err error) {
 	err = c.rows("SELECT n, version, body FROM clients WHERE id = ?", func(st *sqlite.Stmt) (err error) {
 		n = st.ColumnInt64(0)
-		found, err = unmarshalClient(id, st.ColumnInt64(1), st.ColumnText(2))
+		found, err = clientjson.Unmarshal(id, st.ColumnInt64(1), st.ColumnText(2))
 		return err
 	}, string(id))
 	if err != nil || found == nil {
@@ -207,7 +207,7 @@ func readClients(c *conn) ([]gatehouse.Client, error) {
 	var all []gatehouse.Client
 	index := map[int64]int{}
 	err := c.rows("SELECT id, version, body, n FROM clients ORDER BY n", func(st *sqlite.Stmt) error {
-		one, err := unmarshalClient(gatehouse.ClientID(st.ColumnText(0)), st.ColumnInt64(1), st.ColumnText(2))
+		one, err := clientjson.Unmarshal(gatehouse.ClientID(st.ColumnText(0)), st.ColumnInt64(1), st.ColumnText(2))
 		if err != nil {
 			return err
 		}
@@ -223,83 +223,4 @@ func readClients(c *conn) ([]gatehouse.Client, error) {
 		return nil
 	})
 	return all, err
-}
-
-// clientBody is the part of a client that is stored as JSON: what is read and
-// written as a whole and never searched.
-type clientBody struct {
-	IDs       map[gatehouse.Environment]gatehouse.ClientID `json:"ids"`
-	Name      string                                       `json:"name"`
-	Dialect   string                                       `json:"dialect"`
-	Scopes    []string                                     `json:"scopes,omitempty"`
-	Domain    string                                       `json:"domain,omitempty"`
-	Fields    map[string]string                            `json:"fields,omitempty"`
-	MaxTTL    int64                                        `json:"max_ttl_ns,omitzero"`
-	Refresh   bool                                         `json:"refresh,omitzero"`
-	LimitN    int                                          `json:"limit,omitzero"`
-	LimitPer  int64                                        `json:"limit_per_ns,omitzero"`
-	State     gatehouse.ClientState                        `json:"state"`
-	CreatedAt int64                                        `json:"created_ms"`
-	Secrets   []secretBody                                 `json:"secrets,omitempty"`
-}
-
-type secretBody struct {
-	ID          gatehouse.SecretID    `json:"id"`
-	Environment gatehouse.Environment `json:"environment"`
-	Digest      []byte                `json:"digest,omitempty"`
-	FastHash    string                `json:"fast_hash,omitempty"`
-	Imported    []byte                `json:"imported,omitempty"`
-	CreatedAt   int64                 `json:"created_ms"`
-	RetiredAt   int64                 `json:"retired_ms,omitzero"`
-	Compromised bool                  `json:"compromised,omitzero"`
-}
-
-func marshalClient(c *gatehouse.Client) (string, error) {
-	body := clientBody{
-		IDs: c.IDs, Name: c.Name, Dialect: c.Dialect, Scopes: c.Scopes, Domain: c.Domain, Fields: c.Fields,
-		MaxTTL: int64(c.MaxTTL), Refresh: c.Refresh, LimitN: c.Limit.Count, LimitPer: int64(c.Limit.Per),
-		State: c.State, CreatedAt: toMillis(c.CreatedAt),
-	}
-	for _, s := range c.Secrets {
-		body.Secrets = append(body.Secrets, secretBody{
-			s.ID, s.Environment, s.Digest, s.FastHash, s.Imported, toMillis(s.CreatedAt), toMillis(s.RetiredAt), s.Compromised,
-		})
-	}
-	text, err := json.Marshal(body, json.Deterministic(true))
-	return string(text), err
-}
-
-func unmarshalClient(id gatehouse.ClientID, version int64, text string) (*gatehouse.Client, error) {
-	var body clientBody
-	if err := json.Unmarshal([]byte(text), &body); err != nil {
-		return nil, fmt.Errorf("client %s: %w", id, err)
-	}
-	c := &gatehouse.Client{
-		ID: id, IDs: body.IDs, Name: body.Name, Dialect: body.Dialect, Scopes: body.Scopes, Domain: body.Domain, Fields: body.Fields,
-		MaxTTL: time.Duration(body.MaxTTL), Refresh: body.Refresh,
-		Limit: gatehouse.Rate{Count: body.LimitN, Per: time.Duration(body.LimitPer)},
-		State: body.State, CreatedAt: fromMillis(body.CreatedAt), Version: version,
-	}
-	for _, s := range body.Secrets {
-		c.Secrets = append(c.Secrets, gatehouse.ClientSecret{
-			ID: s.ID, Environment: s.Environment, Digest: s.Digest, FastHash: s.FastHash, Imported: s.Imported,
-			CreatedAt: fromMillis(s.CreatedAt), RetiredAt: fromMillis(s.RetiredAt), Compromised: s.Compromised,
-		})
-	}
-	return c, nil
-}
-
-// toMillis and fromMillis write a time as JSON; 0 is a time that is not set.
-func toMillis(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
-	}
-	return t.UnixMilli()
-}
-
-func fromMillis(ms int64) time.Time {
-	if ms == 0 {
-		return time.Time{}
-	}
-	return time.UnixMilli(ms).UTC()
 }

@@ -1,4 +1,6 @@
-package postgres
+// Package clientjson is how both stores write a client: one form, so that a
+// ledger can move from one to the other.
+package clientjson
 
 import (
 	"fmt"
@@ -9,9 +11,9 @@ import (
 	"github.com/gatehouse-auth/gatehouse"
 )
 
-// clientBody is the part of a client that is stored as JSON: what is read and
-// written as a whole and never searched.
-type clientBody struct {
+// body is the part of a client that is stored as JSON: what is read and written
+// as a whole and never searched.
+type body struct {
 	IDs       map[gatehouse.Environment]gatehouse.ClientID `json:"ids"`
 	Name      string                                       `json:"name"`
 	Dialect   string                                       `json:"dialect"`
@@ -24,10 +26,10 @@ type clientBody struct {
 	LimitPer  int64                                        `json:"limit_per_ns,omitzero"`
 	State     gatehouse.ClientState                        `json:"state"`
 	CreatedAt int64                                        `json:"created_ms"`
-	Secrets   []secretBody                                 `json:"secrets,omitempty"`
+	Secrets   []secret                                     `json:"secrets,omitempty"`
 }
 
-type secretBody struct {
+type secret struct {
 	ID          gatehouse.SecretID    `json:"id"`
 	Environment gatehouse.Environment `json:"environment"`
 	Digest      []byte                `json:"digest,omitempty"`
@@ -38,33 +40,35 @@ type secretBody struct {
 	Compromised bool                  `json:"compromised,omitzero"`
 }
 
-func marshalClient(c *gatehouse.Client) (string, error) {
-	body := clientBody{
+// Marshal writes c without its id, version and cut-offs, which are columns.
+func Marshal(c *gatehouse.Client) (string, error) {
+	b := body{
 		IDs: c.IDs, Name: c.Name, Dialect: c.Dialect, Scopes: c.Scopes, Domain: c.Domain, Fields: c.Fields,
 		MaxTTL: int64(c.MaxTTL), Refresh: c.Refresh, LimitN: c.Limit.Count, LimitPer: int64(c.Limit.Per),
 		State: c.State, CreatedAt: toMillis(c.CreatedAt),
 	}
 	for _, s := range c.Secrets {
-		body.Secrets = append(body.Secrets, secretBody{
+		b.Secrets = append(b.Secrets, secret{
 			s.ID, s.Environment, s.Digest, s.FastHash, s.Imported, toMillis(s.CreatedAt), toMillis(s.RetiredAt), s.Compromised,
 		})
 	}
-	text, err := json.Marshal(body, json.Deterministic(true))
+	text, err := json.Marshal(b, json.Deterministic(true))
 	return string(text), err
 }
 
-func unmarshalClient(id gatehouse.ClientID, version int64, text string) (*gatehouse.Client, error) {
-	var body clientBody
-	if err := json.Unmarshal([]byte(text), &body); err != nil {
+// Unmarshal reads what Marshal wrote.
+func Unmarshal(id gatehouse.ClientID, version int64, text string) (*gatehouse.Client, error) {
+	var b body
+	if err := json.Unmarshal([]byte(text), &b); err != nil {
 		return nil, fmt.Errorf("client %s: %w", id, err)
 	}
 	c := &gatehouse.Client{
-		ID: id, IDs: body.IDs, Name: body.Name, Dialect: body.Dialect, Scopes: body.Scopes, Domain: body.Domain, Fields: body.Fields,
-		MaxTTL: time.Duration(body.MaxTTL), Refresh: body.Refresh,
-		Limit: gatehouse.Rate{Count: body.LimitN, Per: time.Duration(body.LimitPer)},
-		State: body.State, CreatedAt: fromMillis(body.CreatedAt), Version: version,
+		ID: id, IDs: b.IDs, Name: b.Name, Dialect: b.Dialect, Scopes: b.Scopes, Domain: b.Domain, Fields: b.Fields,
+		MaxTTL: time.Duration(b.MaxTTL), Refresh: b.Refresh,
+		Limit: gatehouse.Rate{Count: b.LimitN, Per: time.Duration(b.LimitPer)},
+		State: b.State, CreatedAt: fromMillis(b.CreatedAt), Version: version,
 	}
-	for _, s := range body.Secrets {
+	for _, s := range b.Secrets {
 		c.Secrets = append(c.Secrets, gatehouse.ClientSecret{
 			ID: s.ID, Environment: s.Environment, Digest: s.Digest, FastHash: s.FastHash, Imported: s.Imported,
 			CreatedAt: fromMillis(s.CreatedAt), RetiredAt: fromMillis(s.RetiredAt), Compromised: s.Compromised,
