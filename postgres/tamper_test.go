@@ -79,6 +79,8 @@ func (s *Store) isFound(t *testing.T, conn *pgx.Conn, edit string) {
 	defer func() { must(t, tx.Rollback(t.Context())) }()
 	_, err = tx.Exec(t.Context(), "SET LOCAL session_replication_role = replica") // no foreign keys
 	must(t, err)
+	_, err = tx.Exec(t.Context(), "LOCK TABLE meta IN EXCLUSIVE MODE") // the store's own writes would move the row that an edit picks
+	must(t, err)
 	tag, err := tx.Exec(t.Context(), edit)
 	must(t, err)
 	c := &check{ctx: t.Context(), q: tx, drops: map[string]map[string]string{}}
