@@ -77,6 +77,20 @@ type Store interface {
 	// with the same caller and key is ErrExists.
 	Replay(ctx context.Context, caller, key string) (*Replay, error)
 
+	// Keep inserts each document (Version 0, else ErrExists where its kind and
+	// key are taken) or replaces the version that was read (else ErrConflict),
+	// all or none, with act's event and replay where act is not nil.
+	Keep(ctx context.Context, act *Act, docs ...Document) error
+	// Document returns one, or ErrNotFound.
+	Document(ctx context.Context, kind, key string) (*Document, error)
+	// Documents returns up to limit of a kind, of one owner or of all (""), in
+	// the order of their keys' bytes, those after the key after.
+	Documents(ctx context.Context, kind, owner, after string, limit int) ([]Document, error)
+	// Take returns a document and removes it: of all who ask on all nodes one
+	// gets it, the others ErrNotFound. act's event commits with it where act is
+	// not nil.
+	Take(ctx context.Context, act *Act, kind, key string) (*Document, error)
+
 	// Audit returns up to limit events older than before (0: the newest), newest first.
 	Audit(ctx context.Context, before int64, limit int) ([]Event, error)
 	// CheckAudit recomputes every hash chain.

@@ -46,7 +46,10 @@ func (s *Store) Expire(ctx context.Context, cutoff time.Time) (gatehouse.Expired
 	if err := s.prune(ctx, pruneJournal, cutoff, cutoff.Add(-journalAge), journalEntries); err != nil {
 		return gone, err
 	}
-	return gone, s.prune(ctx, pruneReplays, cutoff)
+	if err := s.prune(ctx, pruneReplays, cutoff); err != nil {
+		return gone, err
+	}
+	return gone, s.prune(ctx, pruneDocuments, cutoff)
 }
 
 // expired are the partitions all of whose tokens expired before cutoff.
@@ -191,7 +194,8 @@ func (e *ends) sum() (rows int64, hash [32]byte) {
 }
 
 // What nobody needs any more: revocations of tokens that had expired by the
-// cutoff, old entries of the kinds that Load tells too, and old answers. Each
+// cutoff, old entries of the kinds that Load tells too, old answers, and
+// documents that had expired. Each
 // is one statement, and so one transaction.
 const (
 	pruneJournal = `WITH old AS (
@@ -201,6 +205,9 @@ const (
 	SELECT count(*) FROM gone`
 	pruneReplays = `WITH old AS (SELECT caller, key FROM replays WHERE at <= $2 LIMIT $1 FOR UPDATE SKIP LOCKED),
 	gone AS (DELETE FROM replays r USING old WHERE r.caller = old.caller AND r.key = old.key RETURNING 1)
+	SELECT count(*) FROM gone`
+	pruneDocuments = `WITH old AS (SELECT kind, key FROM documents WHERE expires <= $2 LIMIT $1 FOR UPDATE SKIP LOCKED),
+	gone AS (DELETE FROM documents d USING old WHERE d.kind = old.kind AND d.key = old.key RETURNING 1)
 	SELECT count(*) FROM gone`
 )
 

@@ -39,7 +39,10 @@ func (s *Store) Expire(ctx context.Context, cutoff time.Time) (gatehouse.Expired
 	if err := s.pruneJournal(ctx, cutoff); err != nil {
 		return gone, err
 	}
-	return gone, s.pruneReplays(ctx, cutoff)
+	if err := s.pruneReplays(ctx, cutoff); err != nil {
+		return gone, err
+	}
+	return gone, s.pruneDocuments(ctx, cutoff)
 }
 
 // dropOne drops a partition all of whose tokens expired before cutoff. The
@@ -111,11 +114,20 @@ func (w *writer) prune(seqs []int64) error {
 }
 
 func (s *Store) pruneReplays(ctx context.Context, cutoff time.Time) error {
+	return s.pruneRows(ctx, "DELETE FROM replays WHERE (caller, key) IN (SELECT caller, key FROM replays WHERE at <= ? LIMIT ?)", cutoff)
+}
+
+func (s *Store) pruneDocuments(ctx context.Context, cutoff time.Time) error {
+	return s.pruneRows(ctx, "DELETE FROM documents WHERE (kind, key) IN (SELECT kind, key FROM documents WHERE expires <= ? LIMIT ?)", cutoff)
+}
+
+// pruneRows repeats a statement that removes up to expireStep rows until there
+// are no more.
+func (s *Store) pruneRows(ctx context.Context, query string, cutoff time.Time) error {
 	for {
 		n := 0
 		err := s.queue.write(ctx, func(w *writer) error {
-			err := w.conn.run("DELETE FROM replays WHERE (caller, key) IN (SELECT caller, key FROM replays WHERE at <= ? LIMIT ?)",
-				cutoff, expireStep)
+			err := w.conn.run(query, cutoff, expireStep)
 			n = w.conn.Changes()
 			w.wrote = w.wrote || n > 0
 			return err

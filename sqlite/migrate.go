@@ -14,11 +14,14 @@ import (
 //go:embed schema.sql
 var schemaSQL string
 
+//go:embed documents.sql
+var documentsSQL string
+
 // schema is every step from an empty database to today's; steps that were
 // released never change. The application id is "gate" in ASCII.
 var schema = sqlitemigration.Schema{
 	AppID:      0x67617465,
-	Migrations: []string{schemaSQL},
+	Migrations: []string{schemaSQL, documentsSQL},
 }
 
 // migrate brings the schema up to date. A database of a later version is

@@ -31,6 +31,8 @@ func RunReopen(t *testing.T, open func(t *testing.T) (s gatehouse.Store, again f
 	f.ok(f.store.SaveKeys(f.ctx, act("key.create", "k", start), []gatehouse.KeyRecord{newKey("k", 0)}))
 	_, err := f.store.Setting(f.ctx, "issuer", []byte("https://issuer.example"))
 	f.ok(err)
+	f.ok(f.store.Keep(f.ctx, nil, gatehouse.Document{Kind: "user", Key: "one", Owner: "o", Value: []byte("kept")}))
+	document := f.document("user", "one")
 	now := at(10 * time.Minute)
 	before := f.load(now)
 	list, err := f.store.Tokens(f.ctx, gatehouse.TokenQuery{Limit: 1_000})
@@ -54,6 +56,7 @@ func RunReopen(t *testing.T, open func(t *testing.T) (s gatehouse.Store, again f
 	issuer, err := f.store.Setting(f.ctx, "issuer", []byte("another"))
 	f.ok(err)
 	f.same(string(issuer), "https://issuer.example")
+	f.same(f.document("user", "one"), document)
 	if want := at(300 * time.Second); before.Newest.Before(want.Add(-time.Second)) {
 		f.Errorf("the newest time is %v, want about %v", before.Newest, want)
 	}

@@ -34,6 +34,7 @@ func Run(t *testing.T, open func(t *testing.T) gatehouse.Store) {
 		{"Journal", journalTests},
 		{"Audit", auditTests},
 		{"Keys", keyTests},
+		{"Documents", documentTests},
 		{"Expire", expireTests},
 		{"Races", raceTests},
 	} {
