@@ -21,7 +21,10 @@ type RemoteConfig struct {
 	// Lookup finds the row of an opaque token. Its errors are refusals.
 	Lookup func(ctx context.Context, tok secret.Text) (*TokenRecord, error)
 	// Client finds a client that the journal hasn't told of yet, or ErrNotFound.
-	Client    func(ctx context.Context, id ClientID) (*Client, error)
+	Client func(ctx context.Context, id ClientID) (*Client, error)
+	// Prove asks the authority what Engine.ProveCall tells. Its errors are
+	// refusals. Nil: ProveCall can't know.
+	Prove     func(ctx context.Context, p CallProof) error
 	MaxLag    time.Duration // how stale the journal may be; 0 is 30 seconds
 	OnLagOpen bool          // go on validating beyond MaxLag
 	Now       func() time.Time
@@ -36,11 +39,13 @@ type Remote struct {
 	following sync.Mutex
 	issuers   atomic.Pointer[map[Environment]string]
 	synced    atomic.Bool
+	prove     func(context.Context, CallProof) error
+	proofs    *proofCache
 }
 
 // NewRemote makes a Remote that knows nothing yet.
 func NewRemote(cfg RemoteConfig) (*Remote, error) {
-	r := &Remote{}
+	r := &Remote{prove: cfg.Prove, proofs: newProofCache()}
 	r.clock = newClock(cfg.Now)
 	r.state = newState()
 	r.cache = newVerdictCache()
@@ -92,6 +97,7 @@ func (r *Remote) Reset(issuers map[Environment]string, snap *Snapshot, keys []*t
 	r.ring.Store(ring)
 	r.state.replace(snap)
 	r.cache.clear()
+	r.proofs.clear()
 	r.synced.Store(true)
 	return nil
 }
