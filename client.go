@@ -22,8 +22,11 @@ type Client struct {
 	State         ClientState
 	CreatedAt     time.Time
 	RevokedBefore map[Environment]time.Time // tokens issued at or before this instant are refused
+	RedirectURIs  map[Environment][]string  // where its end users may be sent back; each is of one environment
+	Origins       map[Environment][]string  // whose pages may open the Connect page and be told its result; likewise
 	Secrets       []ClientSecret
-	Version       int64 // counts saves; a save of a version that is not the newest is refused with ErrConflict
+	Imports       map[Environment]time.Time // when the last of its tokens that another system made expires
+	Version       int64                     // counts saves; a save of a version that is not the newest is refused with ErrConflict
 }
 
 // ClientState says what a client may do.

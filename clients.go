@@ -1,6 +1,7 @@
 package gatehouse
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,6 +24,8 @@ type NewClient struct {
 	Fields       map[string]string
 	Refresh      bool
 	Limit        Rate
+	RedirectURIs map[Environment][]string
+	Origins      map[Environment][]string
 	IDs          map[Environment]ClientID // ids to keep, for a client that moves in
 	Imported     []ImportedSecret         // where an environment has one, no secret is made for it
 }
@@ -58,6 +61,9 @@ type ClientUpdate struct {
 	Fields  map[string]*string // a nil value removes the field
 	Refresh *bool
 	Limit   *Rate
+	// Of these the environments that are named are replaced.
+	RedirectURIs map[Environment][]string
+	Origins      map[Environment][]string
 }
 
 // CreateClient makes a client with one secret in each of its environments.
@@ -79,12 +85,15 @@ func (e *Engine) createClient(ctx context.Context, by Actor, n NewClient, replay
 	c := &Client{
 		Name: n.Name, Dialect: n.Dialect, Scopes: n.Scopes, Domain: strings.ToLower(n.Domain), MaxTTL: n.MaxTTL, Fields: n.Fields,
 		Refresh: n.Refresh, Limit: n.Limit, State: Enabled, CreatedAt: e.clock.now().Truncate(time.Millisecond),
-		RevokedBefore: map[Environment]time.Time{},
+		RevokedBefore: map[Environment]time.Time{}, RedirectURIs: n.RedirectURIs, Origins: n.Origins,
 	}
 	if err := checkClient(c, policy); err != nil {
 		return nil, err
 	}
 	if c.IDs, err = clientIDs(c, policy, environments, n.IDs); err != nil {
+		return nil, err
+	}
+	if err := checkRedirects(c, policy); err != nil {
 		return nil, err
 	}
 	c.ID = c.IDs[environments[len(environments)-1]] // live's, where it has one
@@ -144,8 +153,25 @@ func (e *Engine) UpdateClient(ctx context.Context, by Actor, id ClientID, u Clie
 			}
 			c.Fields[name] = *value
 		}
-		return checkClient(c, policy)
+		c.RedirectURIs = replaced(c.RedirectURIs, u.RedirectURIs)
+		c.Origins = replaced(c.Origins, u.Origins)
+		return cmp.Or(checkClient(c, policy), checkRedirects(c, policy))
 	})
+}
+
+// replaced is was with the environments that by names as they are there.
+func replaced(was, by map[Environment][]string) map[Environment][]string {
+	out := maps.Clone(was)
+	for env, list := range by {
+		if out == nil {
+			out = map[Environment][]string{}
+		}
+		out[env] = list
+		if len(list) == 0 {
+			delete(out, env)
+		}
+	}
+	return out
 }
 
 func set[T any](to *T, from *T) {

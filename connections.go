@@ -28,28 +28,36 @@ func (e *Engine) CreateConnection(ctx context.Context, by Actor, id ClientID, en
 		if err != nil {
 			return nil, err
 		}
+		if client.Dialect == OAuth2 {
+			return nil, wrongField("client_id", "users of standard OAuth 2.0 agree at /oauth2/authorize: a code needs the client's redirect URI and PKCE challenge")
+		}
 		policy := (*e.policies.Load())[client.Dialect]
 		if policy == nil || policy.CodeLife == 0 {
 			return nil, wrongField("client_id", fmt.Sprintf("clients of %s have no connections: their dialect has no exchange of access codes", client.Dialect))
 		}
-		if user == "" || !printable(user, 200) {
-			return nil, wrongField("user", "a user is named by an id of 1 to 200 printable characters")
+		out, code, err := e.newLink(client, env, user, policy)
+		if err != nil {
+			return nil, err
 		}
-		return e.link(ctx, by, client, env, user, policy, replay)
+		out.UserSecret = token.NewSecret(token.Prefix(string(env), token.UserSecret))
+		digest := e.digester.Digest(digestUserSecret, out.UserSecret)
+		out.Connection.UserSecret = digest[:]
+		out.AccessCode = e.opaque(&code, token.Prefix(string(env), token.AccessCode))
+		return out, e.link(ctx, by, out, code, replay)
 	})
 }
 
-func (e *Engine) link(ctx context.Context, by Actor, client *Client, env Environment, user string, policy *Policy, replay *replayOf[*LinkResult]) (*LinkResult, error) {
+// newLink makes a connection of a user and the row of its code, which has no
+// digest yet.
+func (e *Engine) newLink(client *Client, env Environment, user string, policy *Policy) (*LinkResult, TokenRecord, error) {
+	if user == "" || !printable(user, 200) {
+		return nil, TokenRecord{}, wrongField("user", "a user is named by an id of 1 to 200 printable characters")
+	}
 	now := e.clock.now().Truncate(time.Millisecond)
 	wire, _ := client.WireID(env)
-	out := &LinkResult{
-		Client: client, ClientID: wire,
-		UserSecret: token.NewSecret(token.Prefix(string(env), token.UserSecret)),
-	}
-	digest := e.digester.Digest(digestUserSecret, out.UserSecret)
+	out := &LinkResult{Client: client, ClientID: wire}
 	out.Connection = Connection{
-		ID: token.NewID(now), Client: client.ID, Environment: env, User: user, UserSecret: digest[:],
-		Token: token.NewID(now), CreatedAt: now,
+		ID: token.NewID(now), Client: client.ID, Environment: env, User: user, Token: token.NewID(now), CreatedAt: now,
 	}
 	code := TokenRecord{
 		ID: token.NewID(now), Kind: AccessCode, Client: client.ID, Environment: env, Dialect: client.Dialect,
@@ -57,16 +65,21 @@ func (e *Engine) link(ctx context.Context, by Actor, client *Client, env Environ
 		ExpiresAt: now.Truncate(time.Second).Add(policy.CodeLife),
 	}
 	out.CodeExpiresAt = code.ExpiresAt
-	out.AccessCode = e.opaque(&code, token.Prefix(string(env), token.AccessCode))
-	act := e.act(by, "connection.create", out.Connection.ID.String(), "client_id", string(client.ID), "environment", string(env), "user", user)
+	return out, code, nil
+}
+
+// link records a connection and its code.
+func (e *Engine) link(ctx context.Context, by Actor, out *LinkResult, code TokenRecord, replay *replayOf[*LinkResult]) error {
+	c := &out.Connection
+	act := e.act(by, "connection.create", c.ID.String(), "client_id", string(c.Client), "environment", string(c.Environment), "user", c.User)
 	var err error
 	if act.Replay, err = replay.seal(out); err != nil {
-		return nil, err
+		return err
 	}
-	if err := e.store.Link(ctx, act, &out.Connection, &Grant{At: now, Tokens: []TokenRecord{code}}); err != nil {
-		return nil, fmt.Errorf("recording a connection: %w", err)
+	if err := e.store.Link(ctx, act, c, &Grant{At: c.CreatedAt, Tokens: []TokenRecord{code}}); err != nil {
+		return fmt.Errorf("recording a connection: %w", err)
 	}
-	return out, nil
+	return nil
 }
 
 // Connections lists connections of a client, or of all for "", newest first.
@@ -109,14 +122,9 @@ func (e *Engine) DelinkByToken(ctx context.Context, by Actor, dialect string, to
 	if who.Client.ID != c.Client || who.Environment != c.Environment {
 		return c.fails(InvalidClient, ReasonWrongEnvironment)
 	}
-	connection, err := e.store.Connection(ctx, c.Grant)
-	if errors.Is(err, ErrNotFound) {
-		return c.fails(InvalidToken, ReasonWrongKind)
-	} else if err != nil {
-		return fmt.Errorf("reading connection %s: %w", c.Grant, err)
-	}
-	if !equalDigest(connection.UserSecret, e.digester.Digest(digestUserSecret, userSecret)) {
-		return c.fails(InvalidClient, ReasonWrongSecret)
+	connection, err := e.connectionOf(ctx, c, userSecret)
+	if err != nil {
+		return err
 	}
 	by.ID = string(who.Client.ID)
 	_, err = e.Delink(ctx, by, connection.ID)

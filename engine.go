@@ -58,6 +58,7 @@ const (
 	digestToken      = "token"
 	digestSecret     = "client secret"
 	digestUserSecret = "user secret"
+	digestCode       = "authorization code"
 )
 
 // Names of settings and of sealed values.

@@ -63,6 +63,8 @@ const (
 	ReasonWrongKind        Reason = "wrong_kind_of_token"
 	ReasonWrongClient      Reason = "another_clients_token"
 	ReasonWrongConnection  Reason = "wrong_connection"
+	ReasonWrongRedirect    Reason = "wrong_redirect_uri"
+	ReasonWrongBinding     Reason = "wrong_code_redirect_or_verifier"
 	ReasonWrongEnvironment Reason = "wrong_environment"
 	ReasonWrongAudience    Reason = "wrong_audience"
 	ReasonWrongIssuer      Reason = "wrong_issuer"

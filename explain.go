@@ -156,6 +156,10 @@ func (x *Explanation) simply(tok, client string) (sentence, advice string) {
 		return tok + " is another client's", ""
 	case ReasonWrongConnection:
 		return "the code is good, but the connection that was named with it is another", ""
+	case ReasonWrongRedirect:
+		return client + " has not registered the redirect URI that was sent, to the letter", "see `gatehouse client show " + string(x.Client) + "` and `gatehouse client update --redirect-uri`"
+	case ReasonWrongBinding:
+		return "the code's client is right, but the code itself, the redirect_uri or the code_verifier is not what the user was asked with", "a client sends all three as they were at its start; a code that others have seen is useless to them because of this"
 	case ReasonUnknownClient:
 		return fmt.Sprintf("no client has the id %q", x.Client), "see `gatehouse client list`"
 	case ReasonWrongSecret:

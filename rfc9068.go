@@ -22,6 +22,7 @@ func standardPolicy() *Policy {
 		Algorithm:   token.EdDSA,
 		Life:        time.Hour,
 		Longest:     time.Hour,
+		CodeLife:    authorizationCodeLife,
 		Refresh:     RefreshRotate,
 		RefreshLife: 30 * 24 * time.Hour,
 		IDForm:      IDText,

@@ -26,7 +26,10 @@ type body struct {
 	LimitPer  int64                                        `json:"limit_per_ns,omitzero"`
 	State     gatehouse.ClientState                        `json:"state"`
 	CreatedAt int64                                        `json:"created_ms"`
+	Redirects map[gatehouse.Environment][]string           `json:"redirect_uris,omitempty"`
+	Origins   map[gatehouse.Environment][]string           `json:"origins,omitempty"`
 	Secrets   []secret                                     `json:"secrets,omitempty"`
+	Imports   map[gatehouse.Environment]int64              `json:"imports_ms,omitempty"`
 }
 
 type secret struct {
@@ -45,7 +48,7 @@ func Marshal(c *gatehouse.Client) (string, error) {
 	b := body{
 		IDs: c.IDs, Name: c.Name, Dialect: c.Dialect, Scopes: c.Scopes, Domain: c.Domain, Fields: c.Fields,
 		MaxTTL: int64(c.MaxTTL), Refresh: c.Refresh, LimitN: c.Limit.Count, LimitPer: int64(c.Limit.Per),
-		State: c.State, CreatedAt: toMillis(c.CreatedAt),
+		State: c.State, CreatedAt: toMillis(c.CreatedAt), Redirects: c.RedirectURIs, Origins: c.Origins,
 	}
 	for _, s := range c.Secrets {
 		b.Secrets = append(b.Secrets, secret{
@@ -66,7 +69,7 @@ func Unmarshal(id gatehouse.ClientID, version int64, text string) (*gatehouse.Cl
 		ID: id, IDs: b.IDs, Name: b.Name, Dialect: b.Dialect, Scopes: b.Scopes, Domain: b.Domain, Fields: b.Fields,
 		MaxTTL: time.Duration(b.MaxTTL), Refresh: b.Refresh,
 		Limit: gatehouse.Rate{Count: b.LimitN, Per: time.Duration(b.LimitPer)},
-		State: b.State, CreatedAt: fromMillis(b.CreatedAt), Version: version,
+		State: b.State, CreatedAt: fromMillis(b.CreatedAt), Version: version, RedirectURIs: b.Redirects, Origins: b.Origins,
 	}
 	for _, s := range b.Secrets {
 		c.Secrets = append(c.Secrets, gatehouse.ClientSecret{
