@@ -40,6 +40,17 @@ func (n *jsonNode) member(name string) *jsonNode {
 	return nil
 }
 
+// almost reports whether name differs from a member's in letter case only: some
+// readers, Go's encoding/json among them, take it for that member.
+func (n *jsonNode) almost(name string) bool {
+	for i := range n.members {
+		if strings.EqualFold(n.members[i].name, name) {
+			return true
+		}
+	}
+	return false
+}
+
 // compileJSON compiles a value of a JSON body. It returns nil when it
 // reported something.
 func (l *loader) compileJSON(m *message, n *node, path string, alternative, depth int) *jsonNode {

@@ -16,6 +16,7 @@ type jsonReader struct {
 	source  bytes.Buffer
 	decoder jsontext.Decoder
 	exact   bool
+	others  bool // see message.others
 }
 
 var jsonReaders = sync.Pool{New: func() any { return new(jsonReader) }}
@@ -32,7 +33,7 @@ func (m *message) readJSON(data []byte, raws []raw, fields *[]FieldError) error 
 	}()
 	r.source = *bytes.NewBuffer(data)
 	r.decoder.Reset(&r.source)
-	r.exact = m.where != inAnswer && m.where != inError
+	r.exact, r.others = m.where != inAnswer && m.where != inError, m.others
 	if r.decoder.PeekKind() != '{' {
 		if _, err := r.decoder.ReadToken(); err != nil {
 			return errMalformed
@@ -65,10 +66,15 @@ func (r *jsonReader) value(n *jsonNode, raws []raw, fields *[]FieldError) error 
 				return errMalformed
 			}
 			var child *jsonNode
-			if text := name.String(); r.exact && hasControl(text) {
-				return errControlJSON
-			} else if n != nil && n.object {
+			text := name.String()
+			if n != nil && n.object {
 				child = n.member(text)
+				if r.others && child == nil && n.almost(text) {
+					return errAlmost
+				}
+			}
+			if r.refusesControl(child) && hasControl(text) {
+				return errControlJSON
 			}
 			if err := r.value(child, raws, fields); err != nil {
 				return err
@@ -82,7 +88,7 @@ func (r *jsonReader) value(n *jsonNode, raws []raw, fields *[]FieldError) error 
 		err = r.array(n, raws, fields)
 	default:
 		text := token.String()
-		if r.exact && token.Kind() == '"' && hasControl(text) {
+		if token.Kind() == '"' && r.refusesControl(n) && hasControl(text) {
 			return errControlJSON
 		}
 		if n != nil && !n.object && !n.list && n.repeat == nil {
@@ -96,6 +102,10 @@ func (r *jsonReader) value(n *jsonNode, raws []raw, fields *[]FieldError) error 
 	}
 	return nil
 }
+
+// refusesControl: a text that is none of the message's is left alone where the
+// body has such.
+func (r *jsonReader) refusesControl(n *jsonNode) bool { return r.exact && !(r.others && n == nil) }
 
 func (r *jsonReader) array(n *jsonNode, raws []raw, fields *[]FieldError) error {
 	var texts []string

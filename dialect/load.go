@@ -172,7 +172,9 @@ func (l *loader) loadOperation(d *Dialect, p pair) *Operation {
 		return nil
 	}
 	if request != nil {
-		o.request = l.compileMessage(request, inRequest)
+		if o.request = l.compileMessage(request, inRequest); o.request != nil {
+			o.request.others = o.Name == Use
+		}
 	}
 	if response != nil {
 		o.response = l.compileMessage(response, inAnswer)

@@ -16,6 +16,7 @@ type message struct {
 	json         *jsonNode
 	hasForm      bool
 	hasBasic     bool
+	others       bool // the body has members that are the API's own business
 	status       int
 }
 

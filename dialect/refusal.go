@@ -65,5 +65,6 @@ var (
 	errMalformed   = errors.New("the body is not well-formed JSON with each member once")
 	errNotObject   = errors.New("the body is not a JSON object")
 	errTooDeep     = errors.New("the body is nested too deeply")
+	errAlmost      = errors.New("the body has a member whose name differs from a known one in letter case only")
 	errControlJSON = errors.New("the body holds control characters")
 )
