@@ -61,6 +61,12 @@ func (d *Digester) DigestOfSHA256(purpose string, s secret.Text) Digest {
 	return d.wrap(g, purpose, inner)
 }
 
+// Wrap returns what DigestOfSHA256 returns for a secret of which only the
+// SHA-256 is known.
+func (d *Digester) Wrap(purpose string, sum [sha256.Size]byte) Digest {
+	return d.wrap(d.pool.Get().(*digesting), purpose, sum)
+}
+
 func (d *Digester) wrap(g *digesting, purpose string, inner Digest) Digest {
 	g.begin(purpose, ofSHA256)
 	g.input = append(g.input, inner[:]...)

@@ -97,7 +97,7 @@ func (h Hash) Wrap(d *Digester, purpose string) (digest Digest, ok bool) {
 	if h.plain == nil {
 		return Digest{}, false
 	}
-	return d.wrap(d.pool.Get().(*digesting), purpose, *h.plain), true
+	return d.Wrap(purpose, *h.plain), true
 }
 
 // Encoded returns the text that ParseHash read, for the store.

@@ -14,16 +14,18 @@ import (
 
 // A bucket is what tokens share a partition by: the hour in which they expire,
 // or the day for those with a long life, so that refresh tokens of months make
-// no thousands of partitions.
+// no thousands of partitions, or thirty days for imported ones, whose lives end
+// anywhere in years to come.
 type bucket struct {
 	span int16 // hours; 0: they never expire
 	low  int64 // Unix seconds
 }
 
 const (
-	hourly = 1
-	daily  = 24
-	ever   = 0
+	hourly  = 1
+	daily   = 24
+	monthly = 30 * 24
+	ever    = 0
 
 	// longLife is the life from which on the day decides.
 	longLife = 48 * time.Hour
@@ -33,6 +35,8 @@ func bucketOf(t *gatehouse.TokenRecord) bucket {
 	switch {
 	case t.ExpiresAt.IsZero():
 		return bucket{span: ever}
+	case t.ID.Derived():
+		return bucketAt(monthly, t.ExpiresAt)
 	case t.ExpiresAt.Sub(t.IssuedAt) > longLife:
 		return bucketAt(daily, t.ExpiresAt)
 	}

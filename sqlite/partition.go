@@ -25,12 +25,22 @@ const partitionRows = 65_536
 // permanent is the bucket of tokens that never expire.
 const permanent int64 = -1
 
-// bucketOf is the hour in which a token expires.
-func bucketOf(expires time.Time) int64 {
+// importHours is the width of a bucket of tokens that another system made.
+// Their lives end anywhere in years to come and few share an hour, so that
+// hours would make thousands of partitions, in each of which such a token may be.
+const importHours = 30 * 24
+
+// bucketOf is the hour in which a token expires, or the last one of its
+// thirty days where it was imported.
+func bucketOf(id gatehouse.TokenID, expires time.Time) int64 {
 	if expires.IsZero() {
 		return permanent
 	}
-	return expires.Unix() / 3600
+	hour := expires.Unix() / 3600
+	if id.Derived() {
+		hour += importHours - 1 - hour%importHours
+	}
+	return hour
 }
 
 // A partition is one of the series that the ledger is made of. id, bucket and
@@ -71,14 +81,42 @@ func shapeOf(r *gatehouse.TokenRecord) shape {
 // keptShapes bounds the memory that callers with ever new scopes can take.
 const keptShapes = 1024
 
-// A span is a range of ids, both ends included; the zero span is empty.
-type span struct{ low, high token.ID }
+// A span is a range of ids, both ends included; the zero span is empty. Derived
+// ids, which come before all others, only count as there or not: in the range
+// they would make it reach over everything.
+type span struct {
+	low, high token.ID
+	derived   bool
+}
 
 func (s *span) holds(id token.ID) bool {
+	if id.Derived() {
+		return s.derived
+	}
 	return bytes.Compare(s.low[:], id[:]) <= 0 && bytes.Compare(id[:], s.high[:]) <= 0
 }
 
+// afterDerived comes after every derived id, and before every other.
+var afterDerived = token.ID{5: 1}
+
+// reaches reports whether an id before this one may be there.
+func (s *span) reaches(before token.ID) bool {
+	return s.derived || bytes.Compare(s.low[:], before[:]) < 0
+}
+
+// newest is at or after every id that is there.
+func (s *span) newest() token.ID {
+	if s.derived && s.high.IsZero() {
+		return afterDerived
+	}
+	return s.high
+}
+
 func (s *span) add(id token.ID) {
+	if id.Derived() {
+		s.derived = true
+		return
+	}
 	if s.low.IsZero() || bytes.Compare(id[:], s.low[:]) < 0 {
 		s.low = id
 	}
@@ -158,15 +196,16 @@ func readCatalogue(c *conn) ([]*partition, error) {
 	return parts, err
 }
 
-// loadSpans reads the ranges from the rows themselves. Each of the four
+// loadSpans reads the ranges from the rows themselves. Each of the five
 // selects is one step into an index.
 func (p *partition) loadSpans(c *conn) error {
 	err := sqlitex.ExecuteTransient(c.Conn, p.on(`SELECT
-		(SELECT min(id) FROM tokens_%d), (SELECT max(id) FROM tokens_%d),
-		(SELECT min(family) FROM tokens_%d WHERE family IS NOT NULL), (SELECT max(family) FROM tokens_%d WHERE family IS NOT NULL)`),
-		&sqlitex.ExecOptions{ResultFunc: func(st *sqlite.Stmt) error {
-			p.idsNow = span{columnID(st, 0), columnID(st, 1)}
-			p.famsNow = span{columnID(st, 2), columnID(st, 3)}
+		(SELECT min(id) FROM tokens_%d WHERE id > ?1), (SELECT max(id) FROM tokens_%d WHERE id > ?1),
+		(SELECT min(family) FROM tokens_%d WHERE family IS NOT NULL), (SELECT max(family) FROM tokens_%d WHERE family IS NOT NULL),
+		EXISTS (SELECT 1 FROM tokens_%d WHERE id < ?1)`),
+		&sqlitex.ExecOptions{Args: []any{afterDerived[:]}, ResultFunc: func(st *sqlite.Stmt) error {
+			p.idsNow = span{columnID(st, 0), columnID(st, 1), st.ColumnBool(4)}
+			p.famsNow = span{low: columnID(st, 2), high: columnID(st, 3)}
 			return nil
 		}})
 	p.publish()

@@ -189,7 +189,7 @@ const insertToken = `INSERT INTO tokens_%d (id, client, shape, name, user, secre
 
 // insert writes a token's row into the partition that it belongs to.
 func (w *writer) insert(t *gatehouse.TokenRecord, c *clientState, at time.Time) error {
-	p, err := w.partitionFor(t.ExpiresAt, at)
+	p, err := w.partitionFor(bucketOf(t.ID, t.ExpiresAt), at)
 	if err != nil {
 		return err
 	}
@@ -256,8 +256,7 @@ func (w *writer) touch(p *partition) {
 
 // partitionFor is the open partition of the bucket, which is closed for a new
 // one when it is full.
-func (w *writer) partitionFor(expires, at time.Time) (*partition, error) {
-	bucket := bucketOf(expires)
+func (w *writer) partitionFor(bucket int64, at time.Time) (*partition, error) {
 	p := w.open[bucket]
 	if p != nil && p.rows+int64(len(p.newRows)) < w.limit {
 		return p, nil

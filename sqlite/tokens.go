@@ -71,11 +71,11 @@ func newestFirst(parts []*partition, q gatehouse.TokenQuery) []listed {
 	for _, p := range parts {
 		ids, families := p.ids.Load(), p.families.Load()
 		switch {
-		case !q.Before.IsZero() && bytes.Compare(ids.low[:], q.Before[:]) >= 0:
+		case !q.Before.IsZero() && !ids.reaches(q.Before):
 		case !q.Grant.IsZero() && !families.holds(q.Grant):
 		case q.Status == gatehouse.StatusActive && p.expiredBy(q.Now):
 		default:
-			found = append(found, listed{p, ids.high})
+			found = append(found, listed{p, ids.newest()})
 		}
 	}
 	slices.SortFunc(found, func(a, b listed) int { return bytes.Compare(b.high[:], a.high[:]) })

@@ -14,6 +14,7 @@ var clientTests = []test{
 		c := newClient("one")
 		c.IDs = map[gatehouse.Environment]gatehouse.ClientID{gatehouse.Sandbox: "one-sandbox", gatehouse.Live: "one-live"}
 		c.Domain = "partner.example"
+		c.Imports = map[gatehouse.Environment]time.Time{gatehouse.Sandbox: at(24 * time.Hour)}
 		c.Secrets[0].Digest, c.Secrets[0].Imported = nil, []byte("sealed")
 		c.Secrets[1].FastHash, c.Secrets[1].RetiredAt, c.Secrets[1].Compromised = "sha256", at(time.Hour), true
 		c.RevokedBefore = map[gatehouse.Environment]time.Time{gatehouse.Live: at(-time.Hour)}

@@ -29,6 +29,7 @@ func Run(t *testing.T, open func(t *testing.T) gatehouse.Store) {
 		{"Clients", clientTests},
 		{"Record", recordTests},
 		{"Tokens", tokenTests},
+		{"Imports", importTests},
 		{"Revoke", revokeTests},
 		{"Connections", connectionTests},
 		{"Journal", journalTests},

@@ -44,7 +44,25 @@ func NewID(now time.Time) ID {
 	return id
 }
 
-// Time is when the id was made, to the millisecond, in UTC.
+// DerivedID names a token that somebody else made by a digest of it: who has
+// the token finds its id, and nobody needs an index of digests. It is a UUID
+// version 8 (RFC 9562 §5.8). The first 48 bits are zero, so that derived ids
+// stand together, before every id that was made by time; 74 bits are the
+// digest's. Take a keyed digest: an ID is no secret.
+func DerivedID(digest [32]byte) ID {
+	var id ID
+	copy(id[6:], digest[:])
+	id[6] = 0x80 | id[6]&0x0f // version 8
+	id[8] = 0x80 | id[8]&0x3f // variant of RFC 9562
+	return id
+}
+
+// Derived reports whether id is a DerivedID.
+func (id ID) Derived() bool {
+	return [6]byte(id[:6]) == [6]byte{} && id[6]>>4 == 8
+}
+
+// Time is when the id was made, to the millisecond, in UTC. A derived id has none.
 func (id ID) Time() time.Time {
 	ms := uint64(binary.BigEndian.Uint16(id[0:]))<<32 | uint64(binary.BigEndian.Uint32(id[2:]))
 	return time.UnixMilli(int64(ms)).UTC()

@@ -59,6 +59,7 @@ type client struct {
 	Scopes        []string `json:"scopes,omitempty"`
 	State         string   `json:"state"`
 	RevokedBefore int64    `json:"revoked_before,omitzero"` // ms
+	Imports       int64    `json:"imports_until,omitzero"`  // ms
 	Version       int64    `json:"version"`
 }
 
@@ -201,7 +202,7 @@ func (w *Writer) client(c *gatehouse.Client) (client, bool) {
 	id, ok := c.WireID(w.Environment)
 	return client{
 		ID: string(c.ID), ClientID: string(id), Dialect: c.Dialect, Scopes: c.Scopes, State: string(c.State),
-		RevokedBefore: millis(c.RevokedBefore[w.Environment]), Version: c.Version,
+		RevokedBefore: millis(c.RevokedBefore[w.Environment]), Imports: millis(c.Imports[w.Environment]), Version: c.Version,
 	}, ok
 }
 
@@ -266,6 +267,9 @@ func (c *client) read(env gatehouse.Environment) (gatehouse.Client, error) {
 	}
 	if c.RevokedBefore != 0 {
 		out.RevokedBefore = map[gatehouse.Environment]time.Time{env: fromMillis(c.RevokedBefore)}
+	}
+	if c.Imports != 0 {
+		out.Imports = map[gatehouse.Environment]time.Time{env: fromMillis(c.Imports)}
 	}
 	return out, nil
 }

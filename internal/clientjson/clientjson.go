@@ -55,6 +55,12 @@ func Marshal(c *gatehouse.Client) (string, error) {
 			s.ID, s.Environment, s.Digest, s.FastHash, s.Imported, toMillis(s.CreatedAt), toMillis(s.RetiredAt), s.Compromised,
 		})
 	}
+	for env, until := range c.Imports {
+		if b.Imports == nil {
+			b.Imports = map[gatehouse.Environment]int64{}
+		}
+		b.Imports[env] = toMillis(until)
+	}
 	text, err := json.Marshal(b, json.Deterministic(true))
 	return string(text), err
 }
@@ -76,6 +82,12 @@ func Unmarshal(id gatehouse.ClientID, version int64, text string) (*gatehouse.Cl
 			ID: s.ID, Environment: s.Environment, Digest: s.Digest, FastHash: s.FastHash, Imported: s.Imported,
 			CreatedAt: fromMillis(s.CreatedAt), RetiredAt: fromMillis(s.RetiredAt), Compromised: s.Compromised,
 		})
+	}
+	for env, until := range b.Imports {
+		if c.Imports == nil {
+			c.Imports = map[gatehouse.Environment]time.Time{}
+		}
+		c.Imports[env] = fromMillis(until)
 	}
 	return c, nil
 }
