@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"net/http"
+	"net/netip"
 	"net/url"
+	"strings"
 
 	"github.com/gatehouse-auth/gatehouse"
 )
@@ -14,16 +16,20 @@ type Ask struct {
 	Method string      // of the request to the API
 	URI    string      // its path as on the wire, and query
 	Header http.Header // its headers
+	From   netip.Addr  // its caller, where that is known
 	// Require is what would be the query of /gate/verify. Where routes ask, it
 	// may only name a dialect.
 	Require map[string]string
+	// Body is the call's, where Whole says that it is all there.
+	Body  []byte
+	Whole bool
 	// RequestID is ours, for the answer.
 	RequestID string
 }
 
 // An Answer is what forward-auth would answer.
 type Answer struct {
-	Status  int // 200, 401, 403 or 503
+	Status  int // 200, 401, 403 or 503; of a call that Calls refuse, its dialect's own
 	Header  http.Header
 	Body    []byte
 	Claims  *gatehouse.Claims // nil where refused
@@ -41,7 +47,11 @@ func (g *Verify) Judge(ctx context.Context, ask Ask) *Answer {
 	} else {
 		w.Claims, refusal = judge(ctx, g.validator, ask.Header, &q)
 	}
+	if refusal == nil {
+		q.ruledBy, refusal = g.calls.check(ctx, w.Claims, ask.call())
+	}
 	if refusal != nil {
+		w.Claims = nil
 		r := &http.Request{Method: ask.Method, URL: &url.URL{Path: "/"}, Header: ask.Header}
 		w.Refusal = g.refuse(w, r, &q, refusal)
 		return &w.Answer
@@ -49,6 +59,23 @@ func (g *Verify) Judge(ctx context.Context, ask Ask) *Answer {
 	identify(w.Header(), w.Claims)
 	w.Status = http.StatusOK
 	return &w.Answer
+}
+
+// HoldCalls makes Judge hold the requests that it is asked about to what their
+// token's dialect says of calls. Call it before g serves.
+func (g *Verify) HoldCalls(k *Calls) { g.calls = k }
+
+func (a *Ask) call() shownCall {
+	_, query, _ := strings.Cut(a.URI, "?")
+	return shownCall{method: a.Method, query: query, header: a.Header, from: a.From, body: func(limit int) ([]byte, *gatehouse.Error) {
+		switch {
+		case !a.Whole:
+			return nil, gatehouse.Refuse(gatehouse.PayloadTooLarge, gatehouse.ReasonMalformed, "the gateway has not shown the whole body")
+		case len(a.Body) > limit:
+			return nil, gatehouse.Refuse(gatehouse.PayloadTooLarge, gatehouse.ReasonMalformed, "the body is larger than a call with secrets in it may be")
+		}
+		return a.Body, nil
+	}}
 }
 
 func (g *Verify) asked(ask Ask) (q question, problem string) {

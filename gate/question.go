@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/gatehouse-auth/gatehouse"
+	"github.com/gatehouse-auth/gatehouse/dialect"
 )
 
 // A question is what the gateway wants to know, from its query:
@@ -15,6 +16,10 @@ type question struct {
 	dialect string // in whose words to refuse
 	public  bool   // no token is asked for
 	asks    bool   // the query has a requirement
+
+	// ruledBy is set where the token stands and the call does not: the dialect in
+	// whose words, and with whose status, it is refused.
+	ruledBy *dialect.Dialect
 }
 
 // readQuestion reads the query. Names that it doesn't know are none of its

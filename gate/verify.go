@@ -39,6 +39,7 @@ type Verify struct {
 	now       func() time.Time
 	routes    *Routes // nil: the query asks
 	trusted   []netip.Prefix
+	calls     *Calls // nil: bodies aren't seen, or not looked into
 }
 
 // NewVerify makes a Verify. dialect returns the dialect called name, nil where
@@ -101,15 +102,21 @@ func (g *Verify) refuse(w http.ResponseWriter, r *http.Request, q *question, e *
 	status := statusOf(e.Code)
 	h := w.Header()
 	var body []byte
-	if d := g.words(q.dialect); d != nil {
-		body = g.inWordsOf(d, h, r, e)
-	} else {
+	switch d := g.words(q.dialect); {
+	case q.ruledBy != nil:
+		if d == nil {
+			d = q.ruledBy
+		}
+		status, body = g.inWordsOf(d, h, r, e)
+	case d != nil:
+		_, body = g.inWordsOf(d, h, r, e)
+	default:
 		h["Content-Type"] = jsonType
 		body = standardBody(e)
 	}
 	h["Cache-Control"] = noStore
 	h["X-Content-Type-Options"] = noSniff
-	if status == http.StatusServiceUnavailable {
+	if statusOf(e.Code) == http.StatusServiceUnavailable {
 		h["Retry-After"] = []string{strconv.Itoa(max(1, int(math.Ceil(e.RetryAfter.Seconds()))))}
 	}
 	delete(h, "Www-Authenticate")

@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"errors"
 	"net/http"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -15,8 +16,8 @@ import (
 func challenge(code gatehouse.Code, status int, scope string) string {
 	const realm = `Bearer realm="gatehouse"`
 	switch {
-	case code == gatehouse.MissingToken:
-		return realm
+	case code == gatehouse.MissingToken, status == http.StatusUnauthorized && told[code] == "":
+		return realm // the second is of a call that lacks more than a token
 	case status == http.StatusUnauthorized:
 		return realm + `, error="invalid_token", error_description="` + told[code] + `"`
 	case code == gatehouse.InsufficientScope:
@@ -65,11 +66,15 @@ func (g *Verify) words(name string) *dialect.Dialect {
 	return g.dialect(name)
 }
 
-// inWordsOf takes a dialect's headers and body. The status stays ours.
-func (g *Verify) inWordsOf(d *dialect.Dialect, h http.Header, r *http.Request, e *gatehouse.Error) []byte {
+// inWordsOf takes a dialect's headers and body, and says its status, which is
+// the answer's only where a call and not its token was refused.
+func (g *Verify) inWordsOf(d *dialect.Dialect, h http.Header, r *http.Request, e *gatehouse.Error) (status int, body []byte) {
 	var v dialect.Values
-	if _, ours := told[e.Code]; !ours {
+	if _, ours := told[e.Code]; !ours && e.Code != gatehouse.InvalidClient {
 		v.SetText(dialect.Message, e.Message) // else the dialect has its own sentence
+	}
+	if invalid, ok := errors.AsType[*dialect.Invalid](e.Err); ok {
+		v.SetFields(invalid.Fields)
 	}
 	v.SetText(dialect.Path, r.URL.Path)
 	v.SetTime(dialect.Now, g.now())
@@ -81,5 +86,5 @@ func (g *Verify) inWordsOf(d *dialect.Dialect, h http.Header, r *http.Request, e
 	for name, values := range answer.Header {
 		h[name] = values
 	}
-	return answer.Body
+	return answer.Status, answer.Body
 }

@@ -5,6 +5,7 @@ package envoy
 import (
 	"context"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -28,7 +29,9 @@ import (
 //
 // A request that passes gets every identity header, loses whatever else could
 // be read as one, and its token; and it has the identity in the dynamic metadata
-// of the filter. The others get Gatehouse's own answer: 401, 403 or 503.
+// of the filter. The others get Gatehouse's own answer: 401, 403 or 503. Where
+// the gate holds calls to their dialect, Envoy must show it their bodies whole
+// (with_request_body, without allow_partial_message).
 type Server struct {
 	authv3.UnimplementedAuthorizationServer
 	verify *gate.Verify
@@ -46,8 +49,9 @@ func (s *Server) Check(ctx context.Context, req *authv3.CheckRequest) (*authv3.C
 	attributes := req.GetAttributes()
 	asked := attributes.GetRequest().GetHttp()
 	h := headersOf(asked)
+	body, whole := bodyOf(asked, h)
 	ask := gate.Ask{
-		Method: asked.GetMethod(), URI: asked.GetPath(), Header: h,
+		Method: asked.GetMethod(), URI: asked.GetPath(), Header: h, From: sourceOf(attributes), Body: body, Whole: whole,
 		Require: attributes.GetContextExtensions(), RequestID: token.NewID(time.Now()).String(),
 	}
 	a := s.verify.Judge(ctx, ask)
@@ -75,6 +79,28 @@ func headersOf(asked *authv3.AttributeContext_HttpRequest) http.Header {
 		add(h, v.GetKey(), value)
 	}
 	return h
+}
+
+// headerPartial is what Envoy says of a body that it shows (with_request_body).
+const headerPartial = "X-Envoy-Auth-Partial-Body"
+
+// bodyOf returns the body in either of the forms that Envoy sends. It is whole
+// where Envoy says so, and once: it may have been told so by its caller, too.
+func bodyOf(asked *authv3.AttributeContext_HttpRequest, h http.Header) (body []byte, whole bool) {
+	if body = asked.GetRawBody(); body == nil {
+		body = []byte(asked.GetBody())
+	}
+	partial := h[headerPartial]
+	return body, len(partial) == 1 && partial[0] == "false"
+}
+
+// sourceOf is the caller's address, as Envoy knows it.
+func sourceOf(a *authv3.AttributeContext) netip.Addr {
+	addr, err := netip.ParseAddr(a.GetSource().GetAddress().GetSocketAddress().GetAddress())
+	if err != nil {
+		return netip.Addr{}
+	}
+	return addr.Unmap().WithZone("")
 }
 
 // add keeps names that aren't canonical as they are.
@@ -130,7 +156,8 @@ func metadata(c *gatehouse.Claims) *structpb.Struct {
 	return &structpb.Struct{Fields: fields}
 }
 
-// statuses are those that a gate answers with.
+// statuses are those that a gate answers with of itself. Others are a dialect's,
+// for a call that isn't as it should be.
 var statuses = map[int]struct {
 	code codes.Code
 	http typev3.StatusCode
@@ -141,7 +168,13 @@ var statuses = map[int]struct {
 }
 
 func denied(a *gate.Answer) *authv3.CheckResponse {
-	s := statuses[a.Status]
+	s, ok := statuses[a.Status]
+	if !ok {
+		s.code, s.http = codes.PermissionDenied, typev3.StatusCode(a.Status)
+	}
+	if _, known := typev3.StatusCode_name[int32(s.http)]; !known {
+		s.http = typev3.StatusCode_Forbidden // Envoy would refuse the answer
+	}
 	out := &authv3.DeniedHttpResponse{Status: &typev3.HttpStatus{Code: s.http}, Body: string(a.Body)}
 	for name, values := range a.Header {
 		for _, v := range values {
