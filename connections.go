@@ -82,28 +82,41 @@ func (e *Engine) link(ctx context.Context, by Actor, out *LinkResult, code Token
 	return nil
 }
 
-// Connections lists connections of a client, or of all for "", newest first.
-func (e *Engine) Connections(ctx context.Context, client ClientID, env Environment, before ConnectionID, limit int) ([]Connection, error) {
-	if client != "" {
-		c, err := e.named(client)
+// Connections lists connections, newest first. Client may be any id of the client.
+func (e *Engine) Connections(ctx context.Context, q ConnectionQuery) ([]Connection, error) {
+	if q.Client != "" {
+		c, err := e.named(q.Client)
 		if err != nil {
 			return nil, err
 		}
-		if env == "" {
-			env = c.onlyEnvironment(client)
+		if q.Environment == "" {
+			q.Environment = c.onlyEnvironment(q.Client)
 		}
-		client = c.ID
+		q.Client = c.ID
 	}
-	return e.store.Connections(ctx, client, env, before, limit)
+	return e.store.Connections(ctx, q)
+}
+
+// Connection returns one.
+func (e *Engine) Connection(ctx context.Context, id ConnectionID) (*Connection, error) {
+	c, err := e.store.Connection(ctx, id)
+	if errors.Is(err, ErrNotFound) {
+		return nil, noConnection(id, err)
+	} else if err != nil {
+		return nil, fmt.Errorf("reading connection %s: %w", id, err)
+	}
+	return c, nil
+}
+
+func noConnection(id ConnectionID, err error) error {
+	return &Error{Code: NotFound, Reason: ReasonMalformed, Field: "connection_id", Message: fmt.Sprintf("there is no connection %s: see `gatehouse connection list`", id), Err: err}
 }
 
 // Delink ends a connection and every token of it.
 func (e *Engine) Delink(ctx context.Context, by Actor, id ConnectionID) (Revoked, error) {
-	c, err := e.store.Connection(ctx, id)
-	if errors.Is(err, ErrNotFound) {
-		return Revoked{}, &Error{Code: NotFound, Reason: ReasonMalformed, Field: "connection_id", Message: fmt.Sprintf("there is no connection %s: see `gatehouse connection list`", id), Err: err}
-	} else if err != nil {
-		return Revoked{}, fmt.Errorf("reading connection %s: %w", id, err)
+	c, err := e.Connection(ctx, id)
+	if err != nil {
+		return Revoked{}, err
 	}
 	return e.revoke(ctx, e.act(by, "connection.delink", id.String(), "client_id", string(c.Client), "environment", string(c.Environment)), Selection{Grant: id})
 }

@@ -92,6 +92,16 @@ type TokenQuery struct {
 	Limit       int       // at most 1,000
 }
 
+// A ConnectionQuery selects connections, newest first. Zero fields don't select.
+type ConnectionQuery struct {
+	Client      ClientID
+	Environment Environment
+	User        string
+	Linked      bool         // only those that are not delinked
+	Before      ConnectionID // only older ones: the cursor
+	Limit       int
+}
+
 // A Selection names the tokens that a revocation ends. Exactly one of Token,
 // Grant, Secret and Client is set; Environment, Name and Before narrow Client.
 // A Selection by Grant that is a connection delinks it.

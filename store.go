@@ -59,8 +59,8 @@ type Store interface {
 	Link(ctx context.Context, act Act, c *Connection, code *Grant) error
 	// Connection returns one, or ErrNotFound.
 	Connection(ctx context.Context, id ConnectionID) (*Connection, error)
-	// Connections returns those of a client (or of all), newest first.
-	Connections(ctx context.Context, client ClientID, env Environment, before ConnectionID, limit int) ([]Connection, error)
+	// Connections returns those that q selects, newest first.
+	Connections(ctx context.Context, q ConnectionQuery) ([]Connection, error)
 
 	// SaveKeys inserts or replaces key records, all or none. A key's ID and
 	// its (Format, Index) are unique over the installation (else ErrExists).

@@ -254,7 +254,13 @@ func (c *Caller) Connections(ctx context.Context, f ConnectionFilter, p Page) (o
 	q := p.query()
 	set(q, "client_id", f.ClientID)
 	set(q, "environment", f.Environment)
+	set(q, "user", f.User)
 	return out, c.call(ctx, http.MethodGet, "/connections", q, "", nil, &out)
+}
+
+// Connection returns one.
+func (c *Caller) Connection(ctx context.Context, id string) (out Connection, err error) {
+	return out, c.call(ctx, http.MethodGet, "/connections/"+url.PathEscape(id), nil, "", nil, &out)
 }
 
 // Delink ends a connection and the tokens obtained through it.

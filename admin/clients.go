@@ -84,6 +84,9 @@ func (s *server) clientRoutes(api huma.API) {
 			}
 			u.Limit = &rate
 		}
+		if u.RedirectURIs, u.Origins, err = in.Body.registered(); err != nil {
+			return Client{}, err
+		}
 		c, err = s.engine.UpdateClient(ctx, by, c.ID, u)
 		if err != nil {
 			return Client{}, err
@@ -166,6 +169,9 @@ func (s *server) newClient(b NewClient) (n gatehouse.NewClient, err error) {
 	if n.Limit, err = ParseRate(b.LimitRate); err != nil {
 		return n, err
 	}
+	if n.RedirectURIs, n.Origins, err = b.registered(); err != nil {
+		return n, err
+	}
 	if len(b.Environments) > 0 {
 		n.Environments = nil
 		for _, name := range b.Environments {
@@ -232,10 +238,47 @@ func (s *server) shownClient(c *gatehouse.Client) Client {
 		ClientID: s.wire(c.Dialect, c.ID), Name: c.Name, Dialect: c.Dialect, ClientIDs: map[string]string{}, State: string(c.State),
 		Scopes: c.Scopes, Domain: c.Domain, Fields: c.Fields, MaxTTL: int64(c.MaxTTL / time.Second), Refresh: c.Refresh,
 		LimitRate: formatRate(c.Limit), CreatedAt: c.CreatedAt.UTC(), LiveSecrets: map[string]int{},
+		EndUsers: EndUsers{named(c.RedirectURIs), named(c.Origins)},
 	}
 	for env, id := range c.IDs {
 		out.ClientIDs[string(env)] = s.wire(c.Dialect, id)
 		out.LiveSecrets[string(env)] = len(c.LiveSecrets(env))
+	}
+	return out
+}
+
+// registered is what a request names, by environment.
+func (u EndUsers) registered() (redirects, origins map[gatehouse.Environment][]string, err error) {
+	if redirects, err = byEnvironment("redirect_uris", u.RedirectURIs); err != nil {
+		return nil, nil, err
+	}
+	origins, err = byEnvironment("origins", u.Origins)
+	return redirects, origins, err
+}
+
+func byEnvironment(field string, given map[string][]string) (map[gatehouse.Environment][]string, error) {
+	var out map[gatehouse.Environment][]string
+	for name, list := range given {
+		env, err := environment(field, name)
+		if err != nil {
+			return nil, err
+		}
+		if out == nil {
+			out = map[gatehouse.Environment][]string{}
+		}
+		out[env] = list
+	}
+	return out, nil
+}
+
+// named is the other way round.
+func named(all map[gatehouse.Environment][]string) map[string][]string {
+	var out map[string][]string
+	for env, list := range all {
+		if out == nil {
+			out = map[string][]string{}
+		}
+		out[string(env)] = list
 	}
 	return out
 }

@@ -11,6 +11,10 @@ import (
 	"github.com/gatehouse-auth/gatehouse/dialect"
 )
 
+type connectionPath struct {
+	ID string `path:"id" doc:"connection id"`
+}
+
 func (s *server) connectionRoutes(api huma.API) {
 	tags := []string{"Connections"}
 	route(s, api, huma.Operation{
@@ -60,7 +64,7 @@ func (s *server) connectionRoutes(api huma.API) {
 		if err != nil {
 			return List[Connection]{}, err
 		}
-		rows, err := s.engine.Connections(ctx, client, env, before, limit+1)
+		rows, err := s.engine.Connections(ctx, gatehouse.ConnectionQuery{Client: client, Environment: env, User: in.User, Before: before, Limit: limit + 1})
 		if err != nil {
 			return List[Connection]{}, err
 		}
@@ -69,11 +73,23 @@ func (s *server) connectionRoutes(api huma.API) {
 	})
 
 	route(s, api, huma.Operation{
+		OperationID: "show-connection", Method: http.MethodGet, Path: "/connections/{id}", Tags: tags, Summary: "Show a connection",
+	}, func(ctx context.Context, by gatehouse.Actor, in *connectionPath) (Connection, error) {
+		id, err := parseID("id", in.ID)
+		if err != nil {
+			return Connection{}, err
+		}
+		c, err := s.engine.Connection(ctx, id)
+		if err != nil {
+			return Connection{}, err
+		}
+		return s.shownConnection(c), nil
+	})
+
+	route(s, api, huma.Operation{
 		OperationID: "delink-connection", Method: http.MethodDelete, Path: "/connections/{id}", DefaultStatus: http.StatusOK, Tags: tags,
 		Summary: "End a connection and the tokens obtained through it",
-	}, func(ctx context.Context, by gatehouse.Actor, in *struct {
-		ID string `path:"id" doc:"connection id"`
-	}) (Revoked, error) {
+	}, func(ctx context.Context, by gatehouse.Actor, in *connectionPath) (Revoked, error) {
 		id, err := parseID("id", in.ID)
 		if err != nil {
 			return Revoked{}, err

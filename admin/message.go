@@ -22,19 +22,27 @@ type Page struct {
 // Client is a client as operators see it. Ids are written as they go on the
 // wire.
 type Client struct {
-	ClientID    string            `json:"client_id"`
-	Name        string            `json:"name"`
-	Dialect     string            `json:"dialect"`
-	ClientIDs   map[string]string `json:"client_ids" doc:"the id in each environment"`
-	State       string            `json:"state" enum:"enabled,disabled,deleted"`
-	Scopes      []string          `json:"scopes"`
-	Domain      string            `json:"domain,omitempty"`
-	Fields      map[string]string `json:"fields"`
-	MaxTTL      int64             `json:"max_ttl" doc:"longest life of its tokens in seconds; 0 is the dialect's"`
-	Refresh     bool              `json:"refresh"`
-	LimitRate   string            `json:"limit_rate,omitempty" doc:"issuance limit such as 60/m; absent is the dialect's"`
-	CreatedAt   time.Time         `json:"created_at"`
-	LiveSecrets map[string]int    `json:"live_secrets" doc:"how many secrets are live in each environment"`
+	ClientID  string            `json:"client_id"`
+	Name      string            `json:"name"`
+	Dialect   string            `json:"dialect"`
+	ClientIDs map[string]string `json:"client_ids" doc:"the id in each environment"`
+	State     string            `json:"state" enum:"enabled,disabled,deleted"`
+	Scopes    []string          `json:"scopes"`
+	Domain    string            `json:"domain,omitempty"`
+	Fields    map[string]string `json:"fields"`
+	MaxTTL    int64             `json:"max_ttl" doc:"longest life of its tokens in seconds; 0 is the dialect's"`
+	Refresh   bool              `json:"refresh"`
+	LimitRate string            `json:"limit_rate,omitempty" doc:"issuance limit such as 60/m; absent is the dialect's"`
+	EndUsers
+	CreatedAt   time.Time      `json:"created_at"`
+	LiveSecrets map[string]int `json:"live_secrets" doc:"how many secrets are live in each environment"`
+}
+
+// EndUsers is what a client registers for the Connect page, in each environment.
+// No redirect URI or origin is of two.
+type EndUsers struct {
+	RedirectURIs map[string][]string `json:"redirect_uris,omitempty" doc:"where its end users may be sent back, to the letter; of each environment"`
+	Origins      map[string][]string `json:"origins,omitempty" doc:"whose pages may open the Connect page in a pop-up or frame; of each environment"`
 }
 
 // ClientStateChanged answers a client's enabling, disabling and deletion.
@@ -54,6 +62,7 @@ type NewClient struct {
 	Fields       map[string]string `json:"fields,omitempty"`
 	Refresh      bool              `json:"refresh,omitzero" doc:"standard OAuth 2.0: may use refresh tokens"`
 	LimitRate    string            `json:"limit_rate,omitempty" doc:"such as 60/m"`
+	EndUsers
 	ClientIDs    map[string]string `json:"client_ids,omitempty" doc:"import: the id to keep in each environment"`
 	SecretHashes []ImportedHash    `json:"secret_hashes,omitempty" doc:"import: hashes of the secrets that the client has already; none is made for these environments"`
 }
@@ -102,6 +111,7 @@ type ClientChange struct {
 	Fields    map[string]*string `json:"fields,omitzero"`
 	Refresh   *bool              `json:"refresh,omitzero"`
 	LimitRate *string            `json:"limit_rate,omitzero" doc:"such as 60/m; empty is the dialect's"`
+	EndUsers                     // replaces the lists of the environments that it names
 }
 
 // AddSecret asks for a further secret of a client.
@@ -230,6 +240,7 @@ type Connection struct {
 // ConnectionFilter selects connections of a list.
 type ConnectionFilter struct {
 	ClientID    string `query:"client_id"`
+	User        string `query:"user"`
 	Environment string `query:"environment" enum:"sandbox,live"`
 }
 

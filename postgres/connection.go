@@ -90,20 +90,26 @@ func (s *Store) Connection(ctx context.Context, id gatehouse.ConnectionID) (*gat
 }
 
 // Connections implements gatehouse.Store.
-func (s *Store) Connections(ctx context.Context, client gatehouse.ClientID, env gatehouse.Environment, before gatehouse.ConnectionID, limit int) ([]gatehouse.Connection, error) {
+func (s *Store) Connections(ctx context.Context, q gatehouse.ConnectionQuery) ([]gatehouse.Connection, error) {
 	var w where
-	if client != "" {
-		w.add("n.client = (SELECT n FROM clients WHERE id = ?)", string(client))
+	if q.Client != "" {
+		w.add("n.client = (SELECT n FROM clients WHERE id = ?)", string(q.Client))
 	}
-	if env != "" {
-		w.add("n.environment = ?", string(env))
+	if q.Environment != "" {
+		w.add("n.environment = ?", string(q.Environment))
 	}
-	if !before.IsZero() {
-		w.add("n.id < ?", uuid(before))
+	if q.User != "" {
+		w.add("n.subject = ?", octets(q.User))
+	}
+	if q.Linked {
+		w.add("n.delinked IS NULL")
+	}
+	if !q.Before.IsZero() {
+		w.add("n.id < ?", uuid(q.Before))
 	}
 	var found []gatehouse.Connection
-	err := s.read(ctx, longTimeout, func(ctx context.Context, q queries) error {
-		rows, err := q.Query(ctx, connectionQuery+w.clause()+fmt.Sprintf(" ORDER BY n.id DESC LIMIT $%d", len(w.args)+1), append(w.args, limit)...)
+	err := s.read(ctx, longTimeout, func(ctx context.Context, db queries) error {
+		rows, err := db.Query(ctx, connectionQuery+w.clause()+fmt.Sprintf(" ORDER BY n.id DESC LIMIT $%d", len(w.args)+1), append(w.args, q.Limit)...)
 		if err != nil {
 			return err
 		}

@@ -17,7 +17,7 @@ var migrations embed.FS
 // at least know to run beside it. A migration that only adds leaves the number
 // of the one before, so that an older and a newer version run on one database
 // while nodes are replaced one by one. Migrations that were released never change.
-var oldestReader = []int{1, 1}
+var oldestReader = []int{1, 1, 1}
 
 // migrate brings the schema up to date, once for all nodes. The lock is the
 // transaction's, as DDL is, so that it works through any pooler.

@@ -78,23 +78,29 @@ func (s *Store) Connection(ctx context.Context, id gatehouse.ConnectionID) (*gat
 }
 
 // Connections implements gatehouse.Store.
-func (s *Store) Connections(ctx context.Context, client gatehouse.ClientID, env gatehouse.Environment, before gatehouse.ConnectionID, limit int) ([]gatehouse.Connection, error) {
+func (s *Store) Connections(ctx context.Context, q gatehouse.ConnectionQuery) ([]gatehouse.Connection, error) {
 	query, args := connectionQuery+"WHERE true", []any(nil)
-	if client != "" {
-		query, args = query+" AND n.client = (SELECT n FROM clients WHERE id = ?)", append(args, string(client))
+	if q.Client != "" {
+		query, args = query+" AND n.client = (SELECT n FROM clients WHERE id = ?)", append(args, string(q.Client))
 	}
-	if env != "" {
-		query, args = query+" AND n.environment = ?", append(args, string(env))
+	if q.Environment != "" {
+		query, args = query+" AND n.environment = ?", append(args, string(q.Environment))
 	}
-	if !before.IsZero() {
-		query, args = query+" AND n.id < ?", append(args, before)
+	if q.User != "" {
+		query, args = query+" AND n.user = ?", append(args, q.User)
+	}
+	if q.Linked {
+		query += " AND n.delinked IS NULL"
+	}
+	if !q.Before.IsZero() {
+		query, args = query+" AND n.id < ?", append(args, q.Before)
 	}
 	var found []gatehouse.Connection
 	err := s.read(ctx, func(v *view) error {
 		return v.conn.rows(query+" ORDER BY n.id DESC LIMIT ?", func(st *sqlite.Stmt) error {
 			found = append(found, scanConnection(st))
 			return nil
-		}, append(args, limit)...)
+		}, append(args, q.Limit)...)
 	})
 	return found, err
 }

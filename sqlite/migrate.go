@@ -17,11 +17,14 @@ var schemaSQL string
 //go:embed documents.sql
 var documentsSQL string
 
+//go:embed connections_user.sql
+var connectionsUserSQL string
+
 // schema is every step from an empty database to today's; steps that were
 // released never change. The application id is "gate" in ASCII.
 var schema = sqlitemigration.Schema{
 	AppID:      0x67617465,
-	Migrations: []string{schemaSQL, documentsSQL},
+	Migrations: []string{schemaSQL, documentsSQL, connectionsUserSQL},
 }
 
 // migrate brings the schema up to date. A database of a later version is

@@ -99,8 +99,8 @@ var connectionTests = []test{
 		}
 		slices.Reverse(all)
 		slices.Reverse(mine)
-		list := func(client gatehouse.ClientID, env gatehouse.Environment, before gatehouse.ConnectionID, limit int) []gatehouse.ConnectionID {
-			found, err := f.store.Connections(f.ctx, client, env, before, limit)
+		list := func(q gatehouse.ConnectionQuery) []gatehouse.ConnectionID {
+			found, err := f.store.Connections(f.ctx, q)
 			f.ok(err)
 			var ids []gatehouse.ConnectionID
 			for _, n := range found {
@@ -108,9 +108,19 @@ var connectionTests = []test{
 			}
 			return ids
 		}
-		f.same(list("", "", token.ID{}, 100), all)
-		f.same(list("one", gatehouse.Live, token.ID{}, 100), mine)
-		f.same(list("one", "", mine[3], 5), mine[4:9])
-		f.same(len(list("one", gatehouse.Sandbox, token.ID{}, 100)), 0)
+		f.same(list(gatehouse.ConnectionQuery{Limit: 100}), all)
+		f.same(list(gatehouse.ConnectionQuery{Client: "one", Environment: gatehouse.Live, Limit: 100}), mine)
+		f.same(list(gatehouse.ConnectionQuery{Client: "one", Before: mine[3], Limit: 5}), mine[4:9])
+		f.same(len(list(gatehouse.ConnectionQuery{Client: "one", Environment: gatehouse.Sandbox, Limit: 100})), 0)
+
+		// A user's own, over all clients.
+		a, _ := f.link(one, "anna", at(time.Minute))
+		b, _ := f.link(two, "anna", at(2*time.Minute))
+		f.link(two, "Anna", at(3*time.Minute))
+		f.same(list(gatehouse.ConnectionQuery{User: "anna", Limit: 100}), []gatehouse.ConnectionID{b.ID, a.ID})
+		f.same(list(gatehouse.ConnectionQuery{User: "anna", Limit: 1}), []gatehouse.ConnectionID{b.ID})
+		f.revoke(at(time.Hour), gatehouse.Selection{Grant: b.ID})
+		f.same(list(gatehouse.ConnectionQuery{User: "anna", Linked: true, Limit: 100}), []gatehouse.ConnectionID{a.ID})
+		f.same(len(list(gatehouse.ConnectionQuery{User: "nobody", Limit: 100})), 0)
 	}},
 }

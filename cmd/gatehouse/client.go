@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/gatehouse-auth/gatehouse"
 	"github.com/gatehouse-auth/gatehouse/admin"
@@ -26,7 +27,7 @@ func clientCommand() *cobra.Command {
 
 func clientCreate() *cobra.Command {
 	var n admin.NewClient
-	var fields, ids, hashes, scopes []string
+	var fields, ids, hashes, scopes, redirects, origins []string
 	var ttl life
 	c := &cobra.Command{
 		Use: "create", Short: "Create a client, and print its secrets this once",
@@ -40,6 +41,12 @@ func clientCreate() *cobra.Command {
 				return err
 			}
 			if n.ClientIDs, err = pairs("id", "ENVIRONMENT=ID", ids); err != nil {
+				return err
+			}
+			if n.RedirectURIs, err = perEnvironment("redirect-uri", redirects); err != nil {
+				return err
+			}
+			if n.Origins, err = perEnvironment("origin", origins); err != nil {
 				return err
 			}
 			if n.SecretHashes, err = readHashes(cmd.InOrStdin(), hashes); err != nil {
@@ -72,10 +79,41 @@ func clientCreate() *cobra.Command {
 	f.StringArrayVar(&fields, "field", nil, "a value for its dialect's {owner.*} and {extra.*}, as NAME=VALUE (repeatable)")
 	f.BoolVar(&n.Refresh, "refresh", false, "standard OAuth 2.0: it may use refresh tokens")
 	f.StringVar(&n.LimitRate, "limit-rate", "", "how often it may ask for tokens, such as 60/m")
+	endUserFlags(f, &redirects, &origins, "")
 	f.StringArrayVar(&ids, "id", nil, "keep the id that it has already, as ENVIRONMENT=ID (repeatable)")
 	f.StringArrayVar(&hashes, "secret-hash", nil, "import the hash of its secret from stdin, as ENVIRONMENT=- (repeatable)")
 	required(c, "name", "dialect")
 	return c
+}
+
+// endUserFlags gives a command the flags for what the Connect page needs.
+func endUserFlags(f *pflag.FlagSet, redirects, origins *[]string, more string) {
+	f.StringArrayVar(redirects, "redirect-uri", nil, "where its end users may be sent back, as ENVIRONMENT=URI"+more+" (repeatable)")
+	f.StringArrayVar(origins, "origin", nil, "whose pages may open the Connect page, as ENVIRONMENT=ORIGIN"+more+" (repeatable)")
+}
+
+// perEnvironment reads lists that are written ENVIRONMENT=VALUE; an empty value
+// makes an empty list.
+func perEnvironment(flag string, given []string) (map[string][]string, error) {
+	var out map[string][]string
+	for _, s := range given {
+		env, value, ok := strings.Cut(s, "=")
+		if !ok || env == "" {
+			return nil, wrongUsage("--%s %q must be written ENVIRONMENT=VALUE, such as --%s live=https://app.example", flag, s, flag)
+		}
+		if out == nil {
+			out = map[string][]string{}
+		}
+		list := out[env]
+		if list == nil {
+			list = []string{}
+		}
+		if value != "" {
+			list = append(list, value)
+		}
+		out[env] = list
+	}
+	return out, nil
 }
 
 // words splits what a scope flag was given: scopes hold no spaces.
@@ -160,7 +198,7 @@ func clientShow() *cobra.Command {
 
 func clientUpdate() *cobra.Command {
 	var name, domain, rate string
-	var scopes, fields []string
+	var scopes, fields, redirects, origins []string
 	var ttl life
 	var refresh bool
 	c := &cobra.Command{
@@ -176,7 +214,8 @@ func clientUpdate() *cobra.Command {
 	f.StringArrayVar(&fields, "field", nil, "a value to keep, as NAME=VALUE; NAME= removes it (repeatable)")
 	f.BoolVar(&refresh, "refresh", false, "standard OAuth 2.0: it may use refresh tokens")
 	f.StringVar(&rate, "limit-rate", "", "how often it may ask for tokens, such as 60/m; \"\" is the dialect's")
-	c.RunE = func(cmd *cobra.Command, args []string) error {
+	endUserFlags(f, &redirects, &origins, "; these replace the environment's list, and ENVIRONMENT= empties it")
+	c.RunE = func(cmd *cobra.Command, args []string) (err error) {
 		change := admin.ClientChange{}
 		changed := func(flag string) bool { return cmd.Flags().Changed(flag) }
 		if changed("name") {
@@ -199,6 +238,12 @@ func clientUpdate() *cobra.Command {
 		if changed("limit-rate") {
 			change.LimitRate = &rate
 		}
+		if change.RedirectURIs, err = perEnvironment("redirect-uri", redirects); err != nil {
+			return err
+		}
+		if change.Origins, err = perEnvironment("origin", origins); err != nil {
+			return err
+		}
 		given, err := pairs("field", "NAME=VALUE", fields)
 		if err != nil {
 			return err
@@ -212,7 +257,7 @@ func clientUpdate() *cobra.Command {
 				change.Fields[name] = &value
 			}
 		}
-		if !slices.ContainsFunc([]string{"name", "domain", "scope", "max-ttl", "refresh", "limit-rate", "field"}, changed) {
+		if !slices.ContainsFunc([]string{"name", "domain", "scope", "max-ttl", "refresh", "limit-rate", "field", "redirect-uri", "origin"}, changed) {
 			return wrongUsage("nothing to change: name it by a flag")
 		}
 		api, err := dial(cmd)
@@ -264,6 +309,14 @@ func printClient(w io.Writer, c admin.Client) {
 	}
 	pairs = append(pairs, "scopes", strings.Join(c.Scopes, " "), "domain", c.Domain, "max_ttl", ttl, "limit_rate", c.LimitRate,
 		"refresh", strconv.FormatBool(c.Refresh), "created_at", when(c.CreatedAt))
+	for _, env := range environmentsOf(c) {
+		for _, uri := range c.RedirectURIs[env] {
+			pairs = append(pairs, "redirect_uri", env+" "+uri)
+		}
+		for _, origin := range c.Origins[env] {
+			pairs = append(pairs, "origin", env+" "+origin)
+		}
+	}
 	for _, name := range slices.Sorted(maps.Keys(c.Fields)) {
 		pairs = append(pairs, name, c.Fields[name])
 	}

@@ -10,7 +10,7 @@ import (
 )
 
 func connectionCommand() *cobra.Command {
-	return administers(group("connection", "Link end users to clients, and end such links", connectionCreate(), connectionList(), connectionDelink()))
+	return administers(group("connection", "Link end users to clients, and end such links", connectionCreate(), connectionList(), connectionShow(), connectionDelink()))
 }
 
 func connectionCreate() *cobra.Command {
@@ -50,6 +50,7 @@ func connectionList() *cobra.Command {
 	page := pageFlags(c)
 	c.Flags().StringVar(&f.ClientID, "client", "", "only this client's")
 	environmentFlag(c, &f.Environment, "only this environment's")
+	c.Flags().StringVar(&f.User, "user", "", "only this user's")
 	c.RunE = func(cmd *cobra.Command, _ []string) error {
 		api, err := dial(cmd)
 		if err != nil {
@@ -69,6 +70,23 @@ func connectionList() *cobra.Command {
 		})
 	}
 	return c
+}
+
+func connectionShow() *cobra.Command {
+	return &cobra.Command{Use: "show CONNECTION_ID", Short: "Show a connection", Args: cobra.ExactArgs(1), RunE: func(cmd *cobra.Command, args []string) error {
+		api, err := dial(cmd)
+		if err != nil {
+			return err
+		}
+		c, err := api.Connection(cmd.Context(), args[0])
+		if err != nil {
+			return err
+		}
+		return show(cmd, c, func(w io.Writer) {
+			details(w, "connection_id", c.ConnectionID, "client_id", c.ClientID, "environment", c.Environment, "user", c.User,
+				"created_at", when(c.CreatedAt), "delinked_at", whenOr(c.DelinkedAt, ""))
+		})
+	}}
 }
 
 func connectionDelink() *cobra.Command {
