@@ -33,6 +33,7 @@ const (
 func (s *Server) addGateFollowing() {
 	s.own["/gate/journal"] = s.route("gate.journal", s.serveJournal, refuseBearer)
 	s.own["/gate/lookup"] = s.route("gate.lookup", s.serveLookup, refuseBearer)
+	s.own["/gate/prove"] = s.route("gate.prove", s.serveProve, refuseBearer)
 }
 
 // EndStreams ends the feeds of the journal, so that the server can shut down.

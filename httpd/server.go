@@ -35,6 +35,7 @@ type Engine interface {
 	Validate(ctx context.Context, tok secret.Text, want gatehouse.Requirement) (*gatehouse.Claims, error)
 	Introspect(ctx context.Context, who *gatehouse.Principal, tok secret.Text) (*gatehouse.Introspection, error)
 	RevokeByClient(ctx context.Context, by gatehouse.Actor, who *gatehouse.Principal, tok secret.Text) error
+	ProveCall(ctx context.Context, by gatehouse.Actor, c *gatehouse.Claims, p gatehouse.CallProof) error
 	DelinkByToken(ctx context.Context, by gatehouse.Actor, dialect string, tok, clientSecret, userSecret secret.Text) error
 	JWKS(env gatehouse.Environment) (body []byte, etag string, err error)
 	Client(id gatehouse.ClientID) (*gatehouse.Client, bool)

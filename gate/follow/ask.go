@@ -71,8 +71,13 @@ func refused(res *http.Response) error {
 	if told.Error == "insufficient_scope" || told.Error == "invalid_scope" {
 		hint = ": give the gate's client the scope " + feed.Scope
 	}
-	return fmt.Errorf("the authority answers %s: %s (%s)%s", res.Status, told.Error, told.Description, hint)
+	return answerError{told.Error, fmt.Sprintf("the authority answers %s: %s (%s)%s", res.Status, told.Error, told.Description, hint)}
 }
+
+// An answerError is the authority's own refusal.
+type answerError struct{ word, text string }
+
+func (e answerError) Error() string { return e.text }
 
 // lookup finds the row of an opaque token.
 func (f *Follower) lookup(ctx context.Context, tok secret.Text) (*gatehouse.TokenRecord, error) {
@@ -98,27 +103,63 @@ func (f *Follower) lookupClient(ctx context.Context, id gatehouse.ClientID) (*ga
 }
 
 // find asks the authority's look-up. ErrNotFound is its own answer.
-func (f *Follower) find(ctx context.Context, what url.Values) ([]byte, error) {
+func (f *Follower) find(ctx context.Context, what url.Values) (body []byte, err error) {
+	err = f.inTurn(ctx, "/gate/lookup", what, func(res *http.Response) (err error) {
+		switch res.StatusCode {
+		case http.StatusOK:
+			body, err = io.ReadAll(io.LimitReader(res.Body, maxAnswer))
+			return err
+		case http.StatusNotFound:
+			return fmt.Errorf("%w: %w", gatehouse.ErrNotFound, refused(res))
+		}
+		return refused(res)
+	})
+	return body, err
+}
+
+// proveCall asks the authority whether a call's secrets belong with its token.
+func (f *Follower) proveCall(ctx context.Context, p gatehouse.CallProof) error {
+	form := url.Values{"token": {p.Token.Reveal()}}
+	for name, s := range map[string]secret.Text{"client_secret": p.ClientSecret, "user_secret": p.UserSecret} {
+		if !s.IsZero() {
+			form.Set(name, s.Reveal())
+		}
+	}
+	var denied bool
+	err := f.inTurn(ctx, "/gate/prove", form, func(res *http.Response) error {
+		if res.StatusCode == http.StatusNoContent {
+			return nil
+		}
+		err := refused(res)
+		var told answerError
+		denied = errors.As(err, &told) && told.word == string(gatehouse.AccessDenied)
+		return err
+	})
+	switch {
+	case denied:
+		return &gatehouse.Error{Code: gatehouse.InvalidClient, Reason: gatehouse.ReasonWrongSecret, Err: err}
+	case err != nil:
+		return &gatehouse.Error{Code: gatehouse.Unavailable, Reason: gatehouse.ReasonStore, Message: "the secrets of the call can't be checked now; try again", RetryAfter: time.Second, Err: err}
+	}
+	return nil
+}
+
+// inTurn asks the authority when fewer than maxLookups questions are under way.
+func (f *Follower) inTurn(ctx context.Context, path string, what url.Values, read func(*http.Response) error) error {
 	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
 	defer cancel()
 	select {
 	case f.slots <- struct{}{}:
 		defer func() { <-f.slots }()
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return ctx.Err()
 	}
-	res, err := f.ask(ctx, http.MethodPost, "/gate/lookup", what)
+	res, err := f.ask(ctx, http.MethodPost, path, what)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer res.Body.Close()
-	switch res.StatusCode {
-	case http.StatusOK:
-		return io.ReadAll(io.LimitReader(res.Body, maxAnswer))
-	case http.StatusNotFound:
-		return nil, fmt.Errorf("%w: %w", gatehouse.ErrNotFound, refused(res))
-	}
-	return nil, refused(res)
+	return read(res)
 }
 
 func unavailable(err error) *gatehouse.Error {

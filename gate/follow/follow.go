@@ -56,8 +56,8 @@ type Config struct {
 // node that reads its own journal once a second, can keep to.
 const leastLag = 5 * time.Second
 
-// A Follower judges tokens (it is a gate.Validator) by the journal that it
-// follows while Run runs. It is safe for concurrent use.
+// A Follower judges tokens by the journal that it follows while Run runs, and
+// what calls show beside them by asking its node (it is a gate.CallProver). It is safe for concurrent use.
 type Follower struct {
 	*gatehouse.Remote
 	cfg    Config
@@ -113,7 +113,7 @@ func New(cfg Config) (*Follower, error) {
 	f.tokens = tokenSource{http: f.http, url: f.base + "/oauth2/token", id: cfg.ClientID, secret: cfg.ClientSecret}
 	f.state.Store(&Status{})
 	f.Remote, err = gatehouse.NewRemote(gatehouse.RemoteConfig{
-		Policies: cfg.Policies, Lookup: f.lookup, Client: f.lookupClient, MaxLag: cfg.MaxLag, OnLagOpen: cfg.OnLagOpen,
+		Policies: cfg.Policies, Lookup: f.lookup, Client: f.lookupClient, Prove: f.proveCall, MaxLag: cfg.MaxLag, OnLagOpen: cfg.OnLagOpen,
 	})
 	return f, err
 }
