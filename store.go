@@ -96,6 +96,13 @@ type Store interface {
 	// CheckAudit recomputes every hash chain.
 	CheckAudit(ctx context.Context) (*AuditReport, error)
 
+	// Backup says what the store holds as of one commit. A store that can copy
+	// itself gives the copy to sink, while reads and writes go on; sink may be
+	// nil. ErrConflict is that another copy is being made.
+	Backup(ctx context.Context, sink BackupSink) (*Manifest, error)
+	// Restart begins the journal anew, after a restore from an older copy.
+	Restart(ctx context.Context, act Act, r Restart) (*Restarted, error)
+
 	// Ping reports whether the store can answer.
 	Ping(ctx context.Context) error
 	// Close ends the store after the writes under way.

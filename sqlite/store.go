@@ -44,6 +44,7 @@ type Store struct {
 	catalogue sync.RWMutex
 	parts     atomic.Pointer[[]*partition]
 
+	copying     sync.Mutex // held while a backup is made
 	checkpoints *checkpoints
 	failed      chan error
 	failOnce    sync.Once
@@ -88,7 +89,7 @@ func Open(ctx context.Context, dir string, opt Options) (*Store, error) {
 }
 
 func (s *Store) open(ctx context.Context, opt Options) error {
-	path := filepath.Join(s.dir, "gatehouse.db")
+	path := filepath.Join(s.dir, databaseFile)
 	if err := makeFile(path); err != nil {
 		return err
 	}
@@ -98,7 +99,9 @@ func (s *Store) open(ctx context.Context, opt Options) error {
 	}
 	w := &writer{store: s, conn: first, limit: opt.partitionRows}
 	opened := []*conn{first}
-	err = migrate(ctx, first)
+	if err = first.servable(); err == nil {
+		err = migrate(ctx, first)
+	}
 	for err == nil && len(opened) < readers+2 {
 		var c *conn
 		if c, err = openConn(path, opt.synchronous); err == nil {
@@ -203,6 +206,7 @@ func (s *Store) Close() error {
 		close(s.idle)
 		s.queue.close()
 		s.written.Wait()
+		s.copying.Lock() // for good
 		s.closed = errors.Join(s.closed, s.failure(), s.lock.release())
 	})
 	return s.closed

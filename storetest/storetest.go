@@ -37,6 +37,7 @@ func Run(t *testing.T, open func(t *testing.T) gatehouse.Store) {
 		{"Keys", keyTests},
 		{"Documents", documentTests},
 		{"Expire", expireTests},
+		{"Restart", restartTests},
 		{"Races", raceTests},
 	} {
 		t.Run(group.name, func(t *testing.T) {
