@@ -9,14 +9,10 @@ import (
 	"testing/synctest"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/gatehouse-auth/gatehouse/bearer"
 	"github.com/gatehouse-auth/gatehouse/dialect"
 	"github.com/gatehouse-auth/gatehouse/secret"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // Each contract: a token is obtained in the vendor's words, used on the
 // vendor's API, and kept.
@@ -494,4 +490,12 @@ func TestRefreshIsNotRepeated(t *testing.T) {
 			t.Errorf("%d refreshed, %d issued: want 1 and 2", f.count("refresh"), f.count("issue"))
 		}
 	})
+}
+
+// A token at hand costs no allocation.
+func TestTokenAllocates(t *testing.T) {
+	s := newSource(t, configFor(t, "dogpay", serve(t, newFake("dogpay"))))
+	if n := testing.AllocsPerRun(100, func() { _, _ = s.Token(context.Background()) }); n > 0 {
+		t.Errorf("%v allocations", n)
+	}
 }

@@ -2,8 +2,8 @@ package bearer_test
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -13,8 +13,6 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"golang.org/x/oauth2"
 
 	"github.com/gatehouse-auth/gatehouse/bearer"
 	"github.com/gatehouse-auth/gatehouse/dialect"
@@ -287,30 +285,6 @@ token: {opaque: {}, life: 1h, refresh: none}
 	}
 }
 
-// x/oauth2 takes the source as its own.
-func TestOAuth2Adapter(t *testing.T) {
-	f := newFake("quidkey")
-	url := serve(t, f)
-	s := newSource(t, configFor(t, "quidkey", url))
-	base := http.DefaultTransport.(*http.Transport).Clone()
-	defer base.CloseIdleConnections()
-	c := &http.Client{Transport: &oauth2.Transport{Source: s.OAuth2(t.Context()), Base: base}}
-	resp, err := c.Get(url + "/data/x")
-	if err != nil {
-		t.Fatal(err)
-	}
-	resp.Body.Close()
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	s.Close()
-	if _, err := s.OAuth2(ctx).Token(); err != nil { // at hand: no wait, so no error
-		t.Error(err)
-	}
-	if resp.StatusCode != 200 {
-		t.Error(resp.Status)
-	}
-}
-
 // The token endpoint's redirects are not followed: they would carry the secret.
 func TestTokenEndpointRedirects(t *testing.T) {
 	var reached atomic.Bool
@@ -332,7 +306,7 @@ func TestNothingLeaks(t *testing.T) {
 	_, err := s.Token(t.Context())
 	tok := &bearer.Token{AccessToken: secret.New("canary-token")}
 	for _, v := range []any{err, c, tok} {
-		_, _ = out.WriteString(strings.Join([]string{sprint("%v", v), sprint("%+v", v), sprint("%#v", v)}, "\n"))
+		_, _ = out.WriteString(strings.Join([]string{fmt.Sprintf("%v", v), fmt.Sprintf("%+v", v), fmt.Sprintf("%#v", v)}, "\n"))
 	}
 	for _, canary := range []string{fakeSecret, "canary-token"} {
 		if strings.Contains(out.String(), canary) {

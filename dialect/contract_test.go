@@ -7,8 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/gatehouse-auth/gatehouse/secret"
 )
 
@@ -34,7 +32,7 @@ func wantCode(t *testing.T, err error, want Code) {
 
 func wantAnswer(t *testing.T, r *Response, status int, body string) {
 	t.Helper()
-	if diff := cmp.Diff(body, string(r.Body)); diff != "" || r.Status != status {
+	if diff := differ(body, string(r.Body)); diff != "" || r.Status != status {
 		t.Errorf("status %d, want %d; %s", r.Status, status, diff)
 	}
 }
@@ -344,11 +342,11 @@ func TestPapayaContract(t *testing.T) {
 		"iat": moment.Unix(), "exp": moment.Unix() + 86400, "sub": "access",
 		"user": map[string]any{"id": "k", "email": "owner@mail.example", "owner": map[string]any{"id": "7001", "ownerType": "org_id"}},
 	}
-	if diff := cmp.Diff(want, claims); diff != "" {
+	if diff := differ(want, claims); diff != "" {
 		t.Error(diff)
 	}
 	header, err := d.Token.Header.Write(v)
-	if diff := cmp.Diff(map[string]any{"typ": "JWT", "api_token_id": "t1"}, header); diff != "" || err != nil {
+	if diff := differ(map[string]any{"typ": "JWT", "api_token_id": "t1"}, header); diff != "" || err != nil {
 		t.Error(diff, err)
 	}
 	// A client without owner fields still gets every member of the sample.

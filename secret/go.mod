@@ -1,0 +1,3 @@
+module github.com/gatehouse-auth/gatehouse/secret
+
+go 1.26
