@@ -22,7 +22,9 @@ type Config struct {
 	Issuer        string // live's issuer; "" is the one kept in the store
 	DefaultIssuer string // kept in the store at the first start of all nodes, where Issuer is ""
 	Policies      []Policy
-	Limits        bool // enforce issuance limits and slow down wrong secrets
+	Limits        bool         // enforce issuance limits and slow down wrong secrets
+	SharedLimits  SharedLimits // counts them for all nodes; nil: each counts its share
+	ManyNodes     bool         // others may have the Store open
 	Logger        *slog.Logger
 	Now           func() time.Time // the wall clock; nil is time.Now
 	KeyLife       time.Duration    // how long a key signs; 0 is 30 days
@@ -41,6 +43,7 @@ type Engine struct {
 	secrets  *secretChecker
 	changes  *changeLog
 	issuance *issuanceLimits
+	members  *membership // nil: no other node has the store open
 	uses     *useCounter
 	replays  inFlight
 	log      *slog.Logger
@@ -98,8 +101,10 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 	if e.maxLag == 0 {
 		e.maxLag = 5 * time.Second
 	}
-	e.issuance = newIssuanceLimits(cfg.Limits)
 
+	if cfg.ManyNodes {
+		e.members = newMembership(cfg.Store, e.clock)
+	}
 	if err := e.openSettings(ctx, cfg); err != nil {
 		return nil, err
 	}
@@ -107,7 +112,9 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 	if slowChecks == 0 {
 		slowChecks = 2
 	}
-	e.secrets = newSecretChecker(e.digester, e.sealer, e.clock, slowChecks, cfg.Limits)
+	counted := counting{enforced: cfg.Limits, shared: cfg.SharedLimits, nodes: e.Nodes, digester: e.digester}
+	e.issuance = newIssuanceLimits(counted)
+	e.secrets = newSecretChecker(e.digester, e.sealer, slowChecks, newWrongSecrets(e.clock, counted))
 
 	if err := e.load(ctx); err != nil {
 		return nil, err
@@ -197,6 +204,11 @@ func (e *Engine) Run(ctx context.Context) error {
 	defer flush.Stop()
 	minute := time.NewTicker(time.Minute)
 	defer minute.Stop()
+	if e.members != nil {
+		var saying sync.WaitGroup
+		defer saying.Wait()
+		saying.Go(func() { e.members.run(ctx) })
+	}
 	err := e.rotateDue(ctx) // a first start left keys to be made
 	for {
 		if err != nil && ctx.Err() == nil {

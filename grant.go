@@ -131,7 +131,7 @@ func (e *Engine) grant(ctx context.Context, by Actor, want ask, prove func() (*p
 		if !ok {
 			return nil, fmt.Errorf("client %s: its dialect %s is not loaded", p.Client.ID, p.Client.Dialect)
 		}
-		plan, err := e.plan(p, policy, want)
+		plan, err := e.plan(ctx, p, policy, want)
 		if err != nil {
 			return nil, err
 		}

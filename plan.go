@@ -1,6 +1,7 @@
 package gatehouse
 
 import (
+	"context"
 	"net/url"
 	"slices"
 	"strings"
@@ -21,7 +22,7 @@ type plan struct {
 }
 
 // plan applies the policy and the client's own bounds to what was asked.
-func (e *Engine) plan(p *proven, policy *Policy, want ask) (*plan, error) {
+func (e *Engine) plan(ctx context.Context, p *proven, policy *Policy, want ask) (*plan, error) {
 	out := &plan{name: want.name, permanent: policy.Permanent}
 	var err error
 	if out.scopes, err = grantedScopes(p, want.scopes); err != nil {
@@ -56,7 +57,7 @@ func (e *Engine) plan(p *proven, policy *Policy, want ask) (*plan, error) {
 	case RefreshRotate:
 		out.refresh = p.Client.Dialect != OAuth2 || p.Client.Refresh
 	}
-	out.limit, err = e.issuance.take(p.Client, p.Environment, p.verb(), policy, e.clock.now())
+	out.limit, err = e.issuance.take(ctx, p.Client, p.Environment, p.verb(), policy, e.clock.now())
 	return out, err
 }
 

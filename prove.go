@@ -86,14 +86,14 @@ type secretChecker struct {
 	remembered map[SecretID]credential.Digest // of imported slow hashes that were met once
 }
 
-func newSecretChecker(d *credential.Digester, s *credential.Sealer, c *clock, slow int, limits bool) *secretChecker {
+func newSecretChecker(d *credential.Digester, s *credential.Sealer, slow int, tries *wrongSecrets) *secretChecker {
 	nobody := &Client{State: Enabled}
 	for _, env := range Environments {
 		never := d.Digest(digestSecret, token.NewSecret(""))
 		nobody.Secrets = append(nobody.Secrets, ClientSecret{Environment: env, Digest: never[:]})
 	}
 	return &secretChecker{
-		digester: d, sealer: s, slow: credential.NewChecker(slow), tries: newWrongSecrets(c, limits), nobody: nobody,
+		digester: d, sealer: s, slow: credential.NewChecker(slow), tries: tries, nobody: nobody,
 		remembered: map[SecretID]credential.Digest{},
 	}
 }
@@ -119,7 +119,7 @@ func (c *secretChecker) check(ctx context.Context, client *Client, p ClientProof
 		slow = slow || s.Imported != nil
 	}
 	if match == nil && weak {
-		if err := c.tries.wait(p.ClientID, from); err != nil {
+		if err := c.tries.wait(ctx, p.ClientID, from); err != nil {
 			return nil, err
 		}
 		var err error
@@ -132,9 +132,9 @@ func (c *secretChecker) check(ctx context.Context, client *Client, p ClientProof
 		if client == c.nobody {
 			why = ReasonUnknownClient
 		}
-		return nil, c.tries.wrong(p.ClientID, from, why)
+		return nil, c.tries.wrong(ctx, p.ClientID, from, why)
 	}
-	c.tries.right(p.ClientID, from)
+	c.tries.right(ctx, p.ClientID, from)
 	return match, nil
 }
 

@@ -363,6 +363,8 @@ type Status struct {
 	Ready      bool      `json:"ready"`
 	Problem    string    `json:"problem,omitempty" doc:"why it is not ready"`
 	Database   string    `json:"database"`
+	Nodes      int       `json:"nodes" doc:"how many nodes share the database, this one included"`
+	Limits     string    `json:"limits" doc:"how limits are counted: off, alone, each_node (its share), redis, or redis_lost (its share until redis answers again)"`
 	Dialects   []string  `json:"dialects"`
 	Reload     string    `json:"reload,omitempty" doc:"what the last reload refused, if it did"`
 	ReloadedAt time.Time `json:"reloaded_at,omitzero"`

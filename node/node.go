@@ -23,6 +23,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/credential"
 	"github.com/gatehouse-auth/gatehouse/dialect"
 	"github.com/gatehouse-auth/gatehouse/httpd"
+	"github.com/gatehouse-auth/gatehouse/sharedlimit"
 )
 
 // A Node is a running Gatehouse. Open makes it ready, Run serves.
@@ -36,6 +37,7 @@ type Node struct {
 	storeFailed <-chan error // nil: it can always go on
 	database    string       // where the store is
 	engine      *gatehouse.Engine
+	limits      *sharedlimit.Counter // nil: limits are not counted in a Redis
 	public      *httpd.Server
 	dialects    atomic.Pointer[[]*dialect.Dialect]
 	certificate *certificate // nil: plain HTTP
@@ -118,9 +120,13 @@ func (n *Node) openEngine(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	shared, err := n.openLimits(ctx)
+	if err != nil {
+		return err
+	}
 	n.engine, err = gatehouse.Open(ctx, gatehouse.Config{
 		Store: n.store, Sealer: sealer, Issuer: s.Issuer, DefaultIssuer: n.URL(), Policies: policies, Limits: s.Limits,
-		Logger: n.log, MaxLag: s.MaxLag, OnLagOpen: s.OnLagOpen,
+		SharedLimits: shared, ManyNodes: !s.Postgres.IsZero(), Logger: n.log, MaxLag: s.MaxLag, OnLagOpen: s.OnLagOpen,
 	})
 	if err != nil {
 		return err
@@ -187,6 +193,11 @@ func (n *Node) Close() {
 			l.Close()
 		}
 	}
+	if n.limits != nil {
+		if err := n.limits.Close(); err != nil {
+			n.log.Error("closing the connections to redis", "error", err)
+		}
+	}
 	if n.store != nil {
 		if err := n.store.Close(); err != nil {
 			n.log.Error("closing the store", "error", err)
@@ -202,6 +213,7 @@ const keptRefusals = 8192
 func (n *Node) handlers() (public, operators http.Handler, err error) {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	n.measureLimits(registry)
 	metrics, err := httpd.NewMetrics(registry)
 	if err != nil {
 		return nil, nil, err
@@ -231,7 +243,7 @@ func (n *Node) ready(ctx context.Context) error {
 func (n *Node) status(ctx context.Context) admin.Status {
 	s := admin.Status{
 		Version: n.version, Issuer: n.engine.Issuer(gatehouse.Live), URL: n.URL(), StartedAt: n.started.UTC(),
-		Ready: true, Database: n.database, Dialects: []string{},
+		Ready: true, Database: n.database, Nodes: n.engine.Nodes(), Limits: n.countingLimits(), Dialects: []string{},
 	}
 	if err := n.ready(ctx); err != nil {
 		s.Ready, s.Problem = false, gatehouse.AsError(err).Message

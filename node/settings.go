@@ -18,6 +18,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/admin"
 	"github.com/gatehouse-auth/gatehouse/httpd"
 	"github.com/gatehouse-auth/gatehouse/secret"
+	"github.com/gatehouse-auth/gatehouse/sharedlimit"
 )
 
 // Settings say how a node runs.
@@ -38,6 +39,7 @@ type Settings struct {
 	MaxLag         time.Duration
 	OnLagOpen      bool
 	Limits         bool
+	Redis          secret.Text // URL of the Redis in which all nodes count limits together; zero is none
 	LogLevel       slog.Level
 	Leaks          httpd.LeakReports // secret scanners whose reports are taken
 	Dev            bool              // plain HTTP on loopback, whatever stands before it
@@ -60,7 +62,7 @@ var known = []setting{
 	{key: "key_encryption_key", secret: true}, {key: "admin_token", secret: true},
 	{key: "journal.max_lag"}, {key: "journal.on_lag"}, {key: "log_level"},
 	{key: "leaks.keys"}, {key: "leaks.client_secrets"},
-	{key: "redis", absent: "this build keeps its limits in memory: leave redis out"},
+	{key: "redis", secret: true},
 	{key: "tls.acme", absent: "this build takes its certificate from files: use tls.cert and tls.key"},
 }
 
@@ -138,6 +140,9 @@ func environment(environ []string) values {
 	if u := given["DATABASE_URL"]; u != "" {
 		out["database"] = u
 	}
+	if u := given["REDIS_URL"]; u != "" {
+		out["redis"] = u
+	}
 	for _, s := range known {
 		name := "GATEHOUSE_" + strings.ToUpper(strings.ReplaceAll(s.key, ".", "_"))
 		if v, ok := given[name]; ok {
@@ -202,6 +207,14 @@ func parse(k *koanf.Koanf) (s Settings, err error) {
 	}
 	if s.AdminToken, err = readSecret(k, "admin_token"); err != nil {
 		return s, err
+	}
+	if s.Redis, err = readSecret(k, "redis"); err != nil {
+		return s, err
+	}
+	if !s.Redis.IsZero() {
+		if err := sharedlimit.Check(s.Redis); err != nil {
+			return s, err
+		}
 	}
 	const shortest = 20
 	if t := s.AdminToken; !t.IsZero() && len(t.Reveal()) < shortest {

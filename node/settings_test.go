@@ -41,6 +41,7 @@ key_encryption_key: AAAA
 admin_token: correct-horse-battery-staple
 journal: {max_lag: 10s, on_lag: open}
 log_level: debug
+redis: redis://:sesame@redis.example/1
 `)
 	got, err := LoadSettings(path, nil, nil)
 	if err != nil {
@@ -53,6 +54,7 @@ log_level: debug
 		Environments:   []gatehouse.Environment{gatehouse.Live}, Dialects: []string{"papaya", "./bank.yaml"},
 		KEK: secret.New("AAAA"), AdminToken: secret.New("correct-horse-battery-staple"),
 		MaxLag: 10 * time.Second, OnLagOpen: true, Limits: true, LogLevel: slog.LevelDebug,
+		Redis: secret.New("redis://:sesame@redis.example/1"),
 	}
 	if diff := cmp.Diff(want, got, cmp.Comparer(secret.Text.Equal), cmpopts.EquateComparable(netip.Prefix{})); diff != "" {
 		t.Error(diff)
@@ -80,8 +82,8 @@ func TestSettingsOrder(t *testing.T) {
 }
 
 func TestSettingsOfOtherPlatforms(t *testing.T) {
-	got, err := LoadSettings("", nil, []string{"PORT=3000", "DATABASE_URL=sqlite:/data"})
-	if err != nil || got.Listen != ":3000" || got.Dir != "/data" {
+	got, err := LoadSettings("", nil, []string{"PORT=3000", "DATABASE_URL=sqlite:/data", "REDIS_URL=rediss://redis.example"})
+	if err != nil || got.Listen != ":3000" || got.Dir != "/data" || got.Redis.Reveal() != "rediss://redis.example" {
 		t.Errorf("%+v, %v", got, err)
 	}
 	// Our own names are more exact.
@@ -134,7 +136,7 @@ func TestSettingsRefused(t *testing.T) {
 		"listen: a\nlisten: b":                       ":2:1:",
 		"listen: \"\\xff":                            "gatehouse.yaml",
 		"tls: {acme: {email: a@acme.example}}":       "tls.cert and tls.key",
-		"redis: redis://localhost":                   "leave redis out",
+		"redis: redis.example:6379":                  "redis: it must be a URL such as redis://",
 		"admin_token: " + strings.Repeat("x", 19):    "too short",
 		"listen: a\n" + strings.Repeat("#", 300<<10): "at most 256 KiB",
 	} {

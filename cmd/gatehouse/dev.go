@@ -60,7 +60,7 @@ func devCommand() *cobra.Command {
 // devEnvironment is all of the environment that dev heeds: what is set for
 // another program, such as PORT, is not meant for it.
 func devEnvironment() (out []string) {
-	for _, name := range []string{"GATEHOUSE_KEY_ENCRYPTION_KEY", "GATEHOUSE_KEY_ENCRYPTION_KEY_FILE", "GATEHOUSE_LOG_LEVEL"} {
+	for _, name := range []string{"GATEHOUSE_KEY_ENCRYPTION_KEY", "GATEHOUSE_KEY_ENCRYPTION_KEY_FILE", "GATEHOUSE_LOG_LEVEL", "GATEHOUSE_REDIS", "GATEHOUSE_REDIS_FILE"} {
 		if v, ok := os.LookupEnv(name); ok {
 			out = append(out, name+"="+v)
 		}
