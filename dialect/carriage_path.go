@@ -50,7 +50,7 @@ func (l *loader) compilePath(m *message, n *node) *pathTemplate {
 			}
 		}
 		if p.isLiteral() {
-			if i == 0 {
+			if i == 0 && !l.own {
 				for _, own := range ownPaths {
 					if strings.EqualFold(text, own) {
 						l.fail(n.position, "the path lies over the server's own /"+own, "choose another first segment")

@@ -34,6 +34,7 @@ type loader struct {
 	file   string
 	fields map[Hole]Field // rules.fields, whose defaults go into messages
 	errs   []error
+	own    bool // it describes routes of the server's own
 }
 
 func (l *loader) fail(at position, message, hint string) {
@@ -78,6 +79,18 @@ func Load(name string, data []byte) (*Dialect, error) {
 	return d, nil
 }
 
+// LoadOwn loads a file that describes routes of the server's own, which no
+// dialect may take, so that they are documented like a dialect's. What it
+// returns is for documentation and can't be served.
+func LoadOwn(name string, data []byte) (*Dialect, error) {
+	l := &loader{file: name, own: true}
+	d := l.load(data)
+	if len(l.errs) > 0 {
+		return nil, errors.Join(l.errs...)
+	}
+	return d, nil
+}
+
 func (l *loader) load(data []byte) *Dialect {
 	root := l.parse(data)
 	if root == nil || !l.expect(root, mapping, "the file") {
@@ -88,7 +101,7 @@ func (l *loader) load(data []byte) *Dialect {
 	}
 	d := &Dialect{Source: data}
 	if n := l.require(root, "dialect", "example"); n != nil {
-		if d.Name = l.text(n, "dialect"); !isDialectName(d.Name) {
+		if d.Name = l.text(n, "dialect"); !isDialectName(d.Name) && !l.own {
 			l.fail(n.position, "this is not a dialect name", "use up to 32 lower-case letters, digits and hyphens, starting with a letter")
 		}
 	}
