@@ -78,6 +78,12 @@ const (
 	ReasonReplayed         Reason = "replayed"
 	ReasonDelinked         Reason = "delinked"
 	ReasonScope            Reason = "scope"
+	ReasonUnknownUser      Reason = "unknown_user"
+	ReasonWrongPassword    Reason = "wrong_password"
+	ReasonWrongPasskey     Reason = "wrong_passkey"
+	ReasonUserDisabled     Reason = "user_disabled"
+	ReasonWrongPasswords   Reason = "too_many_wrong_passwords"
+	ReasonUpstream         Reason = "upstream_sign_in"
 	ReasonRate             Reason = "rate"
 	ReasonWrongSecrets     Reason = "too_many_wrong_secrets"
 	ReasonBusy             Reason = "busy"
@@ -88,6 +94,7 @@ const (
 	ReasonInFlight         Reason = "in_flight"
 	ReasonReusedKey        Reason = "idempotency_key_reused"
 	ReasonPlainHTTP        Reason = "plain_http"
+	ReasonOldIssuerOver    Reason = "old_issuer_over"
 )
 
 // An Error is a refusal. Message is fit for the caller's eyes and never holds

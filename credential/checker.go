@@ -39,20 +39,28 @@ func (c *Checker) Verify(ctx context.Context, h Hash, s secret.Text) (bool, erro
 	if !h.Slow() {
 		return h.Verify(s), nil
 	}
+	ok := false
+	err := c.turn(ctx, func() { ok = h.Verify(s) })
+	return ok, err
+}
+
+// turn runs slow when its turn comes.
+func (c *Checker) turn(ctx context.Context, slow func()) error {
 	if err := ctx.Err(); err != nil {
-		return false, fmt.Errorf("%w: %w", ErrBusy, err)
+		return fmt.Errorf("%w: %w", ErrBusy, err)
 	}
 	select {
 	case c.admitted <- struct{}{}:
 		defer func() { <-c.admitted }()
 	default:
-		return false, ErrBusy
+		return ErrBusy
 	}
 	select {
 	case c.running <- struct{}{}:
 		defer func() { <-c.running }()
 	case <-ctx.Done():
-		return false, fmt.Errorf("%w: %w", ErrBusy, ctx.Err())
+		return fmt.Errorf("%w: %w", ErrBusy, ctx.Err())
 	}
-	return h.Verify(s), nil
+	slow()
+	return nil
 }
