@@ -79,6 +79,7 @@ func TestNodesShareALimit(t *testing.T) {
 	w := newWorld(t, func(c *gatehouse.Config) {
 		c.Limits, c.ManyNodes, c.Now, c.MaxLag = true, true, time.Now, 0
 	})
+	p := w.partner(t, gatehouse.OAuth2, limited(7))
 	first, second := w.Engine, w.twin(t, nil)
 	if n := first.Nodes(); n != 1 {
 		t.Errorf("a node that knows of no other counts %d", n)
@@ -90,7 +91,6 @@ func TestNodesShareALimit(t *testing.T) {
 	})
 	stop := runs(t, second)
 	eventually(t, "the second doesn't know of the first", func() bool { return second.Nodes() == 2 })
-	p := w.partner(t, gatehouse.OAuth2, limited(7))
 	if n := granted(t, second, p); n != 3 {
 		t.Errorf("one of two nodes gave %d of 7", n)
 	}
