@@ -40,7 +40,7 @@ func gateCommand() *cobra.Command {
 				return err
 			}
 			return g.Run(ctx, func() {
-				log.Info("serving", "url", g.URL(), "authority", settings.Authority, "environment", string(settings.Environment), "envoy", g.EnvoyAddress())
+				log.Info("serving", "url", g.URL(), "authority", settings.Authority, "environment", string(settings.Environment), "envoy", g.EnvoyAddress(), "proxy", g.ProxyURL())
 			})
 		},
 	}

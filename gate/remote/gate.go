@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -35,6 +36,8 @@ type Gate struct {
 	log      *slog.Logger
 	listener net.Listener
 	envoy    net.Listener // nil: Envoy doesn't ask over gRPC
+	proxied  net.Listener // nil: it stands before no API itself
+	proxy    *proxy
 	tls      *tls.Config
 	handler  *handler
 	metrics  *prometheus.Registry
@@ -63,16 +66,46 @@ func Open(ctx context.Context, s *Settings, dialects []*dialect.Dialect, policie
 		return nil, err
 	}
 	g.handler = newHandler(g.follower, s, dialects, meter, log)
-	if g.listener, err = g.listen(ctx, s.Listen, "listen"); err != nil {
-		return nil, err
+	if s.ProxyListen != "" {
+		i := slices.IndexFunc(dialects, func(d *dialect.Dialect) bool { return d.Name == s.ProxyDialect })
+		switch {
+		case s.ProxyDialect == "":
+			g.proxy = newProxy(g.handler, s, dialects, nil)
+		case i < 0:
+			return nil, fmt.Errorf("proxy.dialect: %q is none of the gate's dialects: add it to dialects", s.ProxyDialect)
+		default:
+			g.proxy = newProxy(g.handler, s, dialects, dialects[i])
+		}
 	}
-	if s.EnvoyListen != "" {
-		if g.envoy, err = g.listen(ctx, s.EnvoyListen, "envoy.listen"); err != nil {
-			g.listener.Close()
+	for _, l := range []struct {
+		at, what string
+		on       *net.Listener
+	}{{s.Listen, "listen", &g.listener}, {s.EnvoyListen, "envoy.listen", &g.envoy}, {s.ProxyListen, "proxy.listen", &g.proxied}} {
+		if l.at == "" {
+			continue
+		}
+		if *l.on, err = g.listen(ctx, l.at, l.what); err != nil {
+			g.close()
 			return nil, err
 		}
 	}
 	return g, nil
+}
+
+func (g *Gate) close() {
+	for _, l := range []net.Listener{g.listener, g.envoy, g.proxied} {
+		if l != nil {
+			l.Close()
+		}
+	}
+}
+
+// ProxyURL is where the proxy answers, "" where there is none.
+func (g *Gate) ProxyURL() string {
+	if g.proxied == nil {
+		return ""
+	}
+	return g.scheme() + g.proxied.Addr().String()
 }
 
 // EnvoyAddress is where Envoy asks over gRPC, "" where it doesn't.
@@ -98,11 +131,13 @@ func (g *Gate) listen(ctx context.Context, address, what string) (net.Listener, 
 }
 
 // URL is where the gate answers.
-func (g *Gate) URL() string {
+func (g *Gate) URL() string { return g.scheme() + g.listener.Addr().String() }
+
+func (g *Gate) scheme() string {
 	if g.tls != nil {
-		return "https://" + g.listener.Addr().String()
+		return "https://"
 	}
-	return "http://" + g.listener.Addr().String()
+	return "http://"
 }
 
 // Run follows and serves until ctx ends, and then lets questions under way
@@ -113,20 +148,15 @@ func (g *Gate) Run(ctx context.Context, started func()) error {
 	go func() { defer close(followed); _ = g.follower.Run(following) }()
 	defer func() { stop(); <-followed }()
 
-	server := &http.Server{
-		Handler: g.handler.routes(g.metrics), ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
-		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes, ErrorLog: slog.NewLogLogger(g.log.Handler(), slog.LevelDebug),
+	servers := []*http.Server{g.serverOf(g.handler.routes(g.metrics))}
+	servers[0].ReadTimeout, servers[0].WriteTimeout = readTimeout, writeTimeout
+	failed := make(chan error, 3)
+	go g.serve(servers[0], g.listener, failed)
+	if g.proxy != nil {
+		// Bodies and answers of the API may take their time.
+		servers = append(servers, g.serverOf(g.proxy))
+		go g.serve(servers[1], g.proxied, failed)
 	}
-	on := g.listener
-	if g.tls != nil {
-		on = tls.NewListener(on, g.tls)
-	}
-	failed := make(chan error, 2)
-	go func() {
-		if err := server.Serve(on); !errors.Is(err, http.ErrServerClosed) {
-			failed <- err
-		}
-	}()
 	if g.envoy != nil {
 		asked := g.newEnvoyServer()
 		defer stopWithin(asked, drainTimeout)
@@ -139,17 +169,38 @@ func (g *Gate) Run(ctx context.Context, started func()) error {
 	started()
 	select {
 	case err := <-failed:
-		server.Close()
+		for _, server := range servers {
+			server.Close()
+		}
 		return fmt.Errorf("listening: %w", err)
 	case <-ctx.Done():
 	}
 	g.log.Info("draining")
 	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
 	defer cancel()
-	if err := server.Shutdown(limit); err != nil {
-		server.Close()
-		return fmt.Errorf("questions were cut off: %w", err)
+	var cut error
+	for _, server := range servers {
+		if err := server.Shutdown(limit); err != nil {
+			server.Close()
+			cut = fmt.Errorf("requests were cut off: %w", err)
+		}
 	}
 	g.log.Info("stopped")
-	return nil
+	return cut
+}
+
+func (g *Gate) serverOf(h http.Handler) *http.Server {
+	return &http.Server{
+		Handler: h, ReadHeaderTimeout: readHeaderTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
+		ErrorLog: slog.NewLogLogger(g.log.Handler(), slog.LevelDebug),
+	}
+}
+
+func (g *Gate) serve(server *http.Server, on net.Listener, failed chan<- error) {
+	if g.tls != nil {
+		on = tls.NewListener(on, g.tls)
+	}
+	if err := server.Serve(on); !errors.Is(err, http.ErrServerClosed) {
+		failed <- err
+	}
 }

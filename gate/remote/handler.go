@@ -37,7 +37,13 @@ func newHandler(f *follow.Follower, s *Settings, dialects []*dialect.Dialect, m 
 	if s.Routes != nil {
 		verify.AskByRoutes(s.Routes, s.TrustedProxies)
 	}
-	return &handler{follower: f, meter: m, log: log, verify: verify}
+	h := &handler{follower: f, meter: m, log: log, verify: verify, envoy: verify}
+	if s.EnvoyBodies {
+		shown := *verify
+		shown.HoldCalls(gate.NewCalls(f, dialects, s.BodyLimit))
+		h.envoy = &shown
+	}
+	return h
 }
 
 // routes are what the listener serves. An Envoy that asks over HTTP puts a
@@ -67,6 +73,7 @@ type handler struct {
 	meter    *meter
 	log      *slog.Logger
 	verify   *gate.Verify
+	envoy    *gate.Verify // what Envoy asks over gRPC
 }
 
 // answer answers one question, and tells the log and the metrics how.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -27,6 +28,11 @@ import (
 type Settings struct {
 	Listen         string
 	EnvoyListen    string // of ext_authz over gRPC; "" is none
+	EnvoyBodies    bool   // Envoy shows the bodies of calls
+	ProxyListen    string // of the proxy; "" is none
+	Upstream       *url.URL
+	ProxyDialect   string // in whose words the proxy refuses, and whose token paths it serves; "" is none
+	BodyLimit      int    // of calls whose bodies are looked into, in bytes; 0 is the default
 	Authority      string
 	Environment    gatehouse.Environment
 	ClientID       string
@@ -52,8 +58,15 @@ type file struct {
 		OnLag  string `yaml:"on_lag"`
 	} `yaml:"journal"`
 	Envoy struct {
-		Listen string `yaml:"listen"`
+		Listen          string `yaml:"listen"`
+		WithRequestBody bool   `yaml:"with_request_body"`
 	} `yaml:"envoy"`
+	Proxy struct {
+		Listen   string `yaml:"listen"`
+		Upstream string `yaml:"upstream"`
+		Dialect  string `yaml:"dialect"`
+	} `yaml:"proxy"`
+	BodyLimit      int         `yaml:"body_limit"`
 	Dialects       []string    `yaml:"dialects"`
 	TrustedProxies []string    `yaml:"trusted_proxies"`
 	Routes         []fileRoute `yaml:"routes"`
@@ -143,7 +156,7 @@ func (c *cleverNodes) Visit(n ast.Node) ast.Visitor {
 }
 
 func (f *file) settings(dir string, lookup func(string) (string, bool)) (*Settings, error) {
-	s := &Settings{Listen: f.Listen, EnvoyListen: f.Envoy.Listen, Cert: inDir(dir, f.TLS.Cert), Key: inDir(dir, f.TLS.Key)}
+	s := &Settings{Listen: f.Listen, EnvoyListen: f.Envoy.Listen, EnvoyBodies: f.Envoy.WithRequestBody, Cert: inDir(dir, f.TLS.Cert), Key: inDir(dir, f.TLS.Key)}
 	var err error
 	if s.Environment, err = gatehouse.ParseEnvironment(f.Environment); err != nil {
 		return nil, fmt.Errorf("environment: %q must be sandbox or live, as the client's secret is", f.Environment)
@@ -188,6 +201,9 @@ func (f *file) settings(dir string, lookup func(string) (string, bool)) (*Settin
 	if err := s.LogLevel.UnmarshalText([]byte(f.LogLevel)); err != nil {
 		return nil, fmt.Errorf("log_level: %q must be debug, info, warn or error", f.LogLevel)
 	}
+	if err := f.proxy(s); err != nil {
+		return nil, err
+	}
 	if f.Routes == nil {
 		return s, nil
 	}
@@ -195,6 +211,37 @@ func (f *file) settings(dir string, lookup func(string) (string, bool)) (*Settin
 		return nil, fmt.Errorf("routes: %w", err)
 	}
 	return s, nil
+}
+
+// largestBody bounds what one call may cost the gate's memory.
+const largestBody = 8 << 20
+
+func (f *file) proxy(s *Settings) error {
+	s.ProxyListen, s.ProxyDialect, s.BodyLimit = f.Proxy.Listen, f.Proxy.Dialect, f.BodyLimit
+	if s.BodyLimit < 0 || s.BodyLimit > largestBody {
+		return fmt.Errorf("body_limit: %d must be a number of bytes, %d at most", s.BodyLimit, largestBody)
+	}
+	if s.ProxyListen == "" {
+		if f.Proxy.Upstream != "" || f.Proxy.Dialect != "" {
+			return errors.New("proxy.listen: say where the proxy listens, such as 127.0.0.1:4192")
+		}
+		return nil
+	}
+	var err error
+	s.Upstream, err = url.Parse(f.Proxy.Upstream)
+	if err != nil || s.Upstream.Host == "" || s.Upstream.Scheme != "https" && s.Upstream.Scheme != "http" || s.Upstream.RawQuery != "" || s.Upstream.Fragment != "" || s.Upstream.User != nil {
+		return fmt.Errorf("proxy.upstream: %q is no URL of the API, such as http://127.0.0.1:9000", f.Proxy.Upstream)
+	}
+	if host, err := netip.ParseAddr(s.Upstream.Hostname()); s.Upstream.Scheme == "http" && s.Upstream.Hostname() != "localhost" && (err != nil || !host.IsLoopback()) {
+		return fmt.Errorf("proxy.upstream: %s is plain HTTP: secrets in bodies must not travel in the clear; use https, or put the gate beside the API", f.Proxy.Upstream)
+	}
+	return nil
+}
+
+// authority is Authority, which follow.New has found to be a URL.
+func (s *Settings) authority() *url.URL {
+	u, _ := url.Parse(s.Authority)
+	return u
 }
 
 // routes ask for the gate's own environment: it knows no other.
