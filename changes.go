@@ -144,10 +144,19 @@ func (e *Engine) State() (*Snapshot, []*token.Key) {
 // returns afterwards holds at least all that was in it then.
 func (e *Engine) Heard() time.Time { return *e.state.heard.Load() }
 
-// Lookup returns the row of an opaque token, whatever its state, without its
-// digest. The bearer of the token alone gets it; the error is a refusal.
+// Lookup returns the row of an opaque token, or of one that another system
+// made, whatever its state, without its digest. The bearer of the token alone gets it; the error is a refusal.
 func (e *Engine) Lookup(ctx context.Context, tok secret.Text) (*TokenRecord, error) {
 	row, err := e.findOpaque(ctx, tok.Reveal())
+	if err != nil && nobodys(err) {
+		var a *arrival
+		if a, err = e.elsewhere(ctx, tok.Reveal(), err); err == nil {
+			row = a.row
+			if e.StatusOf(row) == StatusActive {
+				a.seen.add(e.clock.now().UnixNano())
+			}
+		}
+	}
 	if err != nil {
 		return nil, err
 	}

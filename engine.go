@@ -50,6 +50,9 @@ type Engine struct {
 	live     string // the issuer
 	keyLife  time.Duration
 
+	arrivals   *turnstile
+	sightings  *sightingLog
+	oldIssuers atomic.Pointer[[]OldIssuer]
 	keyRecords atomic.Pointer[[]KeyRecord]
 	following  sync.Mutex // held by whoever reads the journal
 	keyMaking  sync.Mutex // held by whoever changes signing keys
@@ -95,7 +98,8 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 	e.state = newState()
 	e.cache = newVerdictCache()
 	e.issuer = e.Issuer
-	e.find = e.findOpaque
+	e.find, e.elsewhere = e.findOpaque, e.elsewhereOf
+	e.arrivals, e.sightings = newTurnstile(), newSightingLog()
 	e.unknown = e.store.Client
 	e.maxLag, e.lagOpen = cfg.MaxLag, cfg.OnLagOpen
 	if e.maxLag == 0 {
@@ -218,7 +222,7 @@ func (e *Engine) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 			defer cancel()
-			return e.flushUses(last)
+			return errors.Join(e.flushUses(last), e.flushSightings(last))
 		case <-e.store.Wake():
 			err = e.catchUp(ctx)
 		case <-follow.C:
@@ -242,7 +246,7 @@ func (e *Engine) Upkeep(ctx context.Context) error {
 	if gone.Partitions > 0 {
 		e.log.Info("expired tokens left the ledger", "partitions", gone.Partitions, "tokens", gone.Tokens)
 	}
-	return errors.Join(err, e.rotateDue(ctx))
+	return errors.Join(err, e.rotateDue(ctx), e.flushSightings(ctx))
 }
 
 // load replaces the state by a snapshot.

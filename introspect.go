@@ -95,16 +95,26 @@ func (e *Engine) rowOf(ctx context.Context, tok secret.Text) (*TokenRecord, erro
 		}
 		return &Error{Code: NotFound, Reason: refusal.Reason, Message: "this is no token of this server", Err: err}
 	}
+	arrived := func(ours error) (*TokenRecord, error) {
+		if !nobodys(ours) {
+			return nil, notOurs(ours)
+		}
+		a, err := e.elsewhere(ctx, tok.Reveal(), ours)
+		if err != nil {
+			return nil, notOurs(err)
+		}
+		return e.withCutOff(a.row), nil
+	}
 	if !strings.Contains(tok.Reveal(), ".") {
 		row, err := e.findOpaque(ctx, tok.Reveal())
 		if err != nil {
-			return nil, notOurs(err)
+			return arrived(err)
 		}
 		return row, nil
 	}
 	c, err := e.examineJWT(ctx, tok.Reveal())
 	if err != nil {
-		return nil, notOurs(err)
+		return arrived(err)
 	}
 	row, err := e.store.Token(ctx, c.Token)
 	if errors.Is(err, ErrNotFound) {

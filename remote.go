@@ -39,13 +39,17 @@ type Remote struct {
 	following sync.Mutex
 	issuers   atomic.Pointer[map[Environment]string]
 	synced    atomic.Bool
-	prove     func(context.Context, CallProof) error
-	proofs    *proofCache
+	lookup    func(context.Context, secret.Text) (*TokenRecord, error)
+	turnstile *turnstile
+	// oldIssuers says that the authority takes JWTs of others, too.
+	oldIssuers atomic.Bool
+	prove      func(context.Context, CallProof) error
+	proofs     *proofCache
 }
 
 // NewRemote makes a Remote that knows nothing yet.
 func NewRemote(cfg RemoteConfig) (*Remote, error) {
-	r := &Remote{prove: cfg.Prove, proofs: newProofCache()}
+	r := &Remote{lookup: cfg.Lookup, turnstile: newTurnstile(), prove: cfg.Prove, proofs: newProofCache()}
 	r.clock = newClock(cfg.Now)
 	r.state = newState()
 	r.cache = newVerdictCache()
@@ -60,6 +64,7 @@ func NewRemote(cfg RemoteConfig) (*Remote, error) {
 		}
 		return cfg.Lookup(ctx, secret.New(tok))
 	}
+	r.elsewhere = r.elsewhereOf
 	r.unknown = cfg.Client
 	set := map[string]*Policy{OAuth2: standardPolicy()}
 	for i := range cfg.Policies {
@@ -134,6 +139,10 @@ func (r *Remote) Apply(changes []Change) error {
 // Heard says that r knows all that the journal held at t, a time of this
 // machine's clocks.
 func (r *Remote) Heard(t time.Time) { r.state.heard.Store(&t) }
+
+// OldIssuers tells r whether the authority takes JWTs of an issuer that is being
+// replaced: those are then looked up there, like opaque tokens.
+func (r *Remote) OldIssuers(there bool) { r.oldIssuers.Store(there) }
 
 // Seq is the position in the journal up to which r knows it.
 func (r *Remote) Seq() int64 { return r.state.seq.Load() }

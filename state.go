@@ -14,6 +14,8 @@ import (
 type state struct {
 	seq   atomic.Int64              // written with mu held for writing
 	heard atomic.Pointer[time.Time] // when the last successful read of the journal began, by both clocks
+	// imports is the Unix second at which the last imported token expires.
+	imports atomic.Int64
 
 	mu      sync.RWMutex
 	clients map[ClientID]*Client // by whole id and by each wire id
@@ -38,7 +40,23 @@ func (s *state) replace(snap *Snapshot) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.clients, s.revoked, s.epoch = clients, revoked, snap.Epoch
+	for i := range snap.Clients {
+		s.expect(&snap.Clients[i])
+	}
 	s.seq.Store(snap.Seq)
+}
+
+// expect takes note of imported tokens of c. It is called with mu held.
+func (s *state) expect(c *Client) {
+	for _, until := range c.Imports {
+		s.imports.Store(max(s.imports.Load(), until.Unix()))
+	}
+}
+
+// importsAt reports whether an imported token may live at now: else none is
+// looked for.
+func (s *state) importsAt(now time.Time) bool {
+	return now.Add(-expiredKept).Unix() < s.imports.Load()
 }
 
 func index(clients map[ClientID]*Client, c *Client) {
@@ -79,6 +97,7 @@ func (s *state) apply(entries []Entry, changed map[ClientID]*Client) {
 func (s *state) put(c *Client) {
 	if old := s.clients[c.ID]; old == nil || old.Version < c.Version {
 		index(s.clients, c)
+		s.expect(c)
 	}
 }
 

@@ -32,7 +32,9 @@ type Claims struct {
 	User        string
 	Grant       GrantID
 
-	key string // that signed it, or "" for an opaque token
+	key   string     // that signed it, or "" for an opaque token or an arrival
+	until int64      // of an arrival: Unix nanoseconds from which on it isn't taken any more; 0 is none
+	seen  *sightings // of an arrival on a node
 }
 
 // A Requirement is what a resource asks of a token. Zero fields ask nothing.
@@ -55,8 +57,10 @@ type Verifier struct {
 	issuer   func(Environment) string
 	find     func(ctx context.Context, tok string) (*TokenRecord, error) // the row of an opaque token of any kind, or a refusal
 	unknown  func(context.Context, ClientID) (*Client, error)            // a client that the journal hasn't told of
-	maxLag   time.Duration
-	lagOpen  bool
+	// elsewhere finds what another system made. ours says why it is none of ours.
+	elsewhere func(ctx context.Context, tok string, ours error) (*arrival, error)
+	maxLag    time.Duration
+	lagOpen   bool
 }
 
 const (
@@ -104,8 +108,11 @@ func (v *Verifier) recognise(ctx context.Context, tok string, now int64) (*Claim
 		}
 		known = &verdict{token: tok, hash: hash, claims: *c}
 		known.asOf.Store(unjudged)
-		if !strings.Contains(tok, ".") {
+		if c.key == "" {
 			known.until = now + int64(opaqueRecheck)
+			if c.until != 0 {
+				known.until = min(known.until, c.until)
+			}
 		}
 		v.cache.put(known)
 	}
@@ -124,6 +131,9 @@ func (v *Verifier) recognise(ctx context.Context, tok string, now int64) (*Claim
 			return nil, v.refuse(c, reason)
 		}
 		known.asOf.Store(asOf)
+	}
+	if c.seen != nil {
+		c.seen.add(now)
 	}
 	return c, nil
 }
@@ -154,10 +164,15 @@ func (v *Verifier) refuse(c *Claims, reason Reason) *Error {
 // examine checks a token that isn't remembered: everything but what changes
 // with time.
 func (v *Verifier) examine(ctx context.Context, tok string) (*Claims, error) {
+	ours := v.examineOpaque
 	if strings.Contains(tok, ".") {
-		return v.examineJWT(ctx, tok)
+		ours = v.examineJWT
 	}
-	return v.examineOpaque(ctx, tok)
+	c, err := ours(ctx, tok)
+	if err != nil && nobodys(err) {
+		return v.examineArrival(ctx, tok, err)
+	}
+	return c, err
 }
 
 func (v *Verifier) examineJWT(ctx context.Context, tok string) (*Claims, error) {

@@ -207,7 +207,7 @@ func (f *journalFeed) hello(snapshot bool) error {
 	for _, env := range gatehouse.Environments {
 		issuers[env] = f.server.engine.Issuer(env)
 	}
-	return f.w.Hello(feed.Hello{Environment: f.w.Environment, Issuers: issuers, Snapshot: snapshot, Beat: beatEvery.Milliseconds()})
+	return f.w.Hello(feed.Hello{Environment: f.w.Environment, Issuers: issuers, Snapshot: snapshot, Beat: beatEvery.Milliseconds(), OldIssuers: f.server.engine.TakesOldIssuers()})
 }
 
 // tell sends what the journal has had since, to its end.

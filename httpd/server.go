@@ -46,6 +46,7 @@ type Engine interface {
 	Changes(ctx context.Context, seq int64) (list []gatehouse.Change, grown <-chan struct{}, err error)
 	State() (*gatehouse.Snapshot, []*token.Key)
 	Heard() time.Time
+	TakesOldIssuers() bool
 	Lookup(ctx context.Context, tok secret.Text) (*gatehouse.TokenRecord, error)
 	LookupClient(ctx context.Context, id gatehouse.ClientID) (*gatehouse.Client, error)
 

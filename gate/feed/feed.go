@@ -49,6 +49,8 @@ type Hello struct {
 	Issuers     map[gatehouse.Environment]string `json:"issuers"`
 	Snapshot    bool                             `json:"snapshot"` // else the feed continues where the reader was
 	Beat        int64                            `json:"beat_ms"`  // how often a beat comes
+	// OldIssuers says that JWTs of others may be looked up like opaque tokens.
+	OldIssuers bool `json:"old_issuers,omitzero"`
 }
 
 // A client is what a verifier needs of one.

@@ -23,6 +23,8 @@ type heard struct {
 	keys    []string
 	changes []gatehouse.Change
 	beats   []time.Duration
+
+	oldIssuers bool
 }
 
 func (h *heard) Reset(issuers map[gatehouse.Environment]string, snap *gatehouse.Snapshot, keys []*token.Key) error {
@@ -33,6 +35,8 @@ func (h *heard) Reset(issuers map[gatehouse.Environment]string, snap *gatehouse.
 	}
 	return nil
 }
+
+func (h *heard) OldIssuers(there bool) { h.oldIssuers = there }
 
 func (h *heard) Apply(changes []gatehouse.Change) error {
 	for _, c := range changes {

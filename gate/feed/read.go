@@ -21,6 +21,8 @@ import (
 type Sink interface {
 	// Reset replaces everything by a snapshot.
 	Reset(issuers map[gatehouse.Environment]string, snap *gatehouse.Snapshot, keys []*token.Key) error
+	// OldIssuers is told at the beginning of each feed.
+	OldIssuers(there bool)
 	// Apply takes changes that follow the position, in order.
 	Apply(changes []gatehouse.Change) error
 	// Beat says that all that the journal held at this time since the feed was
@@ -171,6 +173,7 @@ func (f *follower) open(name string) error {
 		return errors.New("it continues what was never begun")
 	}
 	f.hello = &h
+	f.sink.OldIssuers(h.OldIssuers)
 	return nil
 }
 
