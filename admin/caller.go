@@ -98,11 +98,40 @@ func loopback(host string) bool {
 
 // call sends in (nil: no body) and reads the answer into out (nil: ignored).
 func (c *Caller) call(ctx context.Context, method, path string, query url.Values, key string, in, out any) error {
+	req, err := c.request(ctx, method, path, query, in)
+	if err != nil {
+		return err
+	}
+	if key != "" {
+		req.Header.Set("Idempotency-Key", key)
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return c.unreachable(err)
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return &UnreachableError{c.where, err}
+	}
+	if resp.StatusCode >= 300 {
+		return c.problem(resp, answer)
+	}
+	if out == nil {
+		return nil
+	}
+	if err := json.Unmarshal(answer, out); err != nil {
+		return fmt.Errorf("%s gave an answer that this version can't read: %w", c.where, err)
+	}
+	return nil
+}
+
+func (c *Caller) request(ctx context.Context, method, path string, query url.Values, in any) (*http.Request, error) {
 	var body io.Reader
 	if in != nil {
 		b, err := json.Marshal(in)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		body = bytes.NewReader(b)
 	}
@@ -112,44 +141,32 @@ func (c *Caller) call(ctx context.Context, method, path string, query url.Values
 	}
 	req, err := http.NewRequestWithContext(ctx, method, target, body)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if in != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	if key != "" {
-		req.Header.Set("Idempotency-Key", key)
-	}
 	if !c.token.IsZero() {
 		req.Header.Set("Authorization", "Bearer "+c.token.Reveal())
 	}
-	resp, err := c.http.Do(req)
-	if err != nil {
-		var u *url.Error
-		if errors.As(err, &u) {
-			err = u.Err // without the URL, which says nothing on a socket
-		}
-		return &UnreachableError{c.where, err}
+	return req, nil
+}
+
+func (c *Caller) unreachable(err error) error {
+	var u *url.Error
+	if errors.As(err, &u) {
+		err = u.Err // without the URL, which says nothing on a socket
 	}
-	defer resp.Body.Close()
-	answer, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return &UnreachableError{c.where, err}
+	return &UnreachableError{c.where, err}
+}
+
+// problem is what an answer that is no success says.
+func (c *Caller) problem(resp *http.Response, answer []byte) error {
+	p := &Problem{}
+	if err := json.Unmarshal(answer, p); err != nil || p.Status == 0 {
+		return fmt.Errorf("%s answered %s: is it a Gatehouse's admin listener?", c.where, resp.Status)
 	}
-	if resp.StatusCode >= 300 {
-		p := &Problem{}
-		if err := json.Unmarshal(answer, p); err != nil || p.Status == 0 {
-			return fmt.Errorf("%s answered %s: is it a Gatehouse's admin listener?", c.where, resp.Status)
-		}
-		return p
-	}
-	if out == nil {
-		return nil
-	}
-	if err := json.Unmarshal(answer, out); err != nil {
-		return fmt.Errorf("%s gave an answer that this version can't read: %w", c.where, err)
-	}
-	return nil
+	return p
 }
 
 func (p Page) query() url.Values {

@@ -63,6 +63,7 @@ func New(cfg Config) http.Handler {
 	s.auditRoutes(h)
 	s.refusalRoutes(h, cfg.Refusals)
 	s.leakRoutes(h)
+	s.backupRoutes(h)
 	s.aboutRoutes(h, cfg.Version, cfg.Status)
 	api.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, problemOf(gatehouse.Refuse(gatehouse.NotFound, gatehouse.ReasonMalformed,
