@@ -247,3 +247,71 @@ func TestExampleIsEnvoyConfiguration(t *testing.T) {
 		t.Errorf("%d listeners", n)
 	}
 }
+
+// linking stands in for a node that knows one connection.
+type linking struct{ validator }
+
+func (linking) Validate(context.Context, secret.Text, gatehouse.Requirement) (*gatehouse.Claims, error) {
+	return &gatehouse.Claims{Token: id, ClientID: "acme", Environment: gatehouse.Live, Dialect: "dapi"}, nil
+}
+
+func (linking) ProveCall(_ context.Context, by gatehouse.Actor, _ *gatehouse.Claims, p gatehouse.CallProof) error {
+	if p.ClientSecret.Reveal() != "app" || p.UserSecret.Reveal() != "user" || by.Addr.String() != "192.0.2.7" {
+		return gatehouse.Refuse(gatehouse.InvalidClient, gatehouse.ReasonWrongSecret, "")
+	}
+	return nil
+}
+
+// Envoy shows bodies as with_request_body has it, in either form.
+func TestBodies(t *testing.T) {
+	d, err := dialect.Builtin("dapi")
+	if err != nil {
+		t.Fatal(err)
+	}
+	verify := gate.NewVerify(linking{}, func(string) *dialect.Dialect { return nil }, time.Now)
+	verify.HoldCalls(gate.NewCalls(linking{}, []*dialect.Dialect{d}, 1000))
+	server := envoy.New(verify, nil)
+	const right, wrong = `{"appSecret":"app","userSecret":"user"}`, `{"appSecret":"app","userSecret":"other"}`
+	for _, c := range []struct {
+		what, body string
+		raw        bool
+		partial    []string
+		status     int32
+	}{
+		{"right", right, false, []string{"false"}, 0},
+		{"right, as bytes", right, true, []string{"false"}, 0},
+		{"wrong", wrong, false, []string{"false"}, 401},
+		{"none", "", false, []string{"false"}, 422},
+		{"a part", right, true, []string{"true"}, 413},
+		{"not shown", "", false, nil, 413},
+		{"the caller says so, too", right, true, []string{"false", "false"}, 413},
+	} {
+		asked := &authv3.AttributeContext_HttpRequest{Method: "POST", Path: "/data", HeaderMap: &corev3.HeaderMap{Headers: []*corev3.HeaderValue{
+			{Key: "authorization", RawValue: []byte("Bearer good")}, {Key: "content-type", RawValue: []byte("application/json")},
+		}}}
+		for _, p := range c.partial {
+			asked.HeaderMap.Headers = append(asked.HeaderMap.Headers, &corev3.HeaderValue{Key: "x-envoy-auth-partial-body", Value: p})
+		}
+		if c.raw {
+			asked.RawBody = []byte(c.body)
+		} else {
+			asked.Body = c.body
+		}
+		answer, err := server.Check(t.Context(), &authv3.CheckRequest{Attributes: &authv3.AttributeContext{
+			Request:           &authv3.AttributeContext_Request{Http: asked},
+			ContextExtensions: map[string]string{"environment": "live"},
+			Source: &authv3.AttributeContext_Peer{Address: &corev3.Address{Address: &corev3.Address_SocketAddress{
+				SocketAddress: &corev3.SocketAddress{Address: "192.0.2.7"},
+			}}},
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := answer.ValidateAll(); err != nil {
+			t.Errorf("%s: %v", c.what, err)
+		}
+		if got := int32(answer.GetDeniedResponse().GetStatus().GetCode()); got != c.status || (answer.GetOkResponse() != nil) != (c.status == 0) {
+			t.Errorf("%s: %d %s", c.what, got, answer.GetDeniedResponse().GetBody())
+		}
+	}
+}

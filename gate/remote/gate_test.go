@@ -32,7 +32,9 @@ environment: live
 client_id: gate
 client_secret: ${SECRET}
 journal: {max_lag: 10s, on_lag: open}
-envoy: {listen: 127.0.0.1:0}
+envoy: {listen: 127.0.0.1:0, with_request_body: true}
+proxy: {listen: 127.0.0.1:0, upstream: "http://127.0.0.1:1"}
+body_limit: 1000
 listen: 127.0.0.1:0
 trusted_proxies: [127.0.0.1, 10.0.0.0/8]
 routes:
@@ -53,19 +55,23 @@ func TestSettings(t *testing.T) {
 		t.Errorf("%+v %s", r, problem)
 	}
 	for what, text := range map[string]string{
-		"a key twice":       whole + "listen: 127.0.0.1:1\n",
-		"an unknown key":    whole + "listne: 127.0.0.1:1\n",
-		"no environment":    strings.Replace(whole, "environment: live\n", "", 1),
-		"an unset variable": strings.Replace(whole, "SECRET", "UNSET", 1),
-		"no such file":      strings.Replace(whole, "${SECRET}", "file:none", 1),
-		"a lag":             strings.Replace(whole, "10s", "soon", 1),
-		"on_lag":            strings.Replace(whole, "open}", "ajar}", 1),
-		"a proxy":           strings.Replace(whole, "10.0.0.0/8", "proxy.example", 1),
-		"half a TLS":        whole + "tls: {cert: a}\n",
-		"a public scope":    strings.Replace(whole, "public: true", "public: true, scope: read", 1),
-		"two documents":     whole + "---\nlisten: x\n",
-		"nothing":           "",
-		"a tag":             strings.Replace(whole, "client_id: gate", "client_id: !!str gate", 1),
+		"a key twice":            whole + "listen: 127.0.0.1:1\n",
+		"an unknown key":         whole + "listne: 127.0.0.1:1\n",
+		"no environment":         strings.Replace(whole, "environment: live\n", "", 1),
+		"an unset variable":      strings.Replace(whole, "SECRET", "UNSET", 1),
+		"no such file":           strings.Replace(whole, "${SECRET}", "file:none", 1),
+		"a lag":                  strings.Replace(whole, "10s", "soon", 1),
+		"on_lag":                 strings.Replace(whole, "open}", "ajar}", 1),
+		"a proxy":                strings.Replace(whole, "10.0.0.0/8", "proxy.example", 1),
+		"half a TLS":             whole + "tls: {cert: a}\n",
+		"a public scope":         strings.Replace(whole, "public: true", "public: true, scope: read", 1),
+		"half a proxy":           strings.Replace(whole, "proxy: {listen: 127.0.0.1:0, ", "proxy: {", 1),
+		"an upstream":            strings.Replace(whole, "http://127.0.0.1:1\"}", "api.example\"}", 1),
+		"an upstream to be read": strings.Replace(whole, "http://127.0.0.1:1\"}", "http://api.example\"}", 1),
+		"a body limit":           strings.Replace(whole, "1000\n", "100000000\n", 1),
+		"two documents":          whole + "---\nlisten: x\n",
+		"nothing":                "",
+		"a tag":                  strings.Replace(whole, "client_id: gate", "client_id: !!str gate", 1),
 	} {
 		if _, err := load(t, text); err == nil {
 			t.Errorf("%s is taken", what)
@@ -136,15 +142,26 @@ func TestGateThatKnowsNothing(t *testing.T) {
 		}
 	}
 
+	res, err := http.Get(g.ProxyURL() + "/orders/1")
+	if err != nil || res.StatusCode != 401 {
+		t.Errorf("the proxy: %v %v", res, err)
+	}
+	res.Body.Close()
+	// What asks for no token goes on, and there is no API there.
+	if res, err = http.Get(g.ProxyURL() + "/health"); err != nil || res.StatusCode != 502 {
+		t.Errorf("the proxy: %v %v", res, err)
+	}
+	res.Body.Close()
+
 	conn, err := grpc.NewClient(g.EnvoyAddress(), grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		t.Fatal(err)
 	}
-	res, err := authv3.NewAuthorizationClient(conn).Check(ctx, &authv3.CheckRequest{Attributes: &authv3.AttributeContext{
+	answer, err := authv3.NewAuthorizationClient(conn).Check(ctx, &authv3.CheckRequest{Attributes: &authv3.AttributeContext{
 		Request: &authv3.AttributeContext_Request{Http: &authv3.AttributeContext_HttpRequest{Method: "GET", Path: "/orders/1", Headers: map[string]string{"authorization": bearer}}},
 	}})
-	if err != nil || codes.Code(res.GetStatus().GetCode()) != codes.Unavailable {
-		t.Errorf("Envoy over gRPC: %v %v", res, err)
+	if err != nil || codes.Code(answer.GetStatus().GetCode()) != codes.Unavailable {
+		t.Errorf("Envoy over gRPC: %v %v", answer, err)
 	}
 	conn.Close()
 	cancel()
