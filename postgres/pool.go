@@ -43,7 +43,7 @@ func configure(text string) (*pgxpool.Config, error) {
 		cfg.ConnConfig.ConnectTimeout = connectWithin
 	}
 	if cfg.ConnConfig.RuntimeParams["application_name"] == "" {
-		cfg.ConnConfig.RuntimeParams["application_name"] = "gatehouse"
+		cfg.ConnConfig.RuntimeParams["application_name"] = nodeName
 	}
 	cfg.ConnConfig.OnNotice = func(*pgconn.PgConn, *pgconn.Notice) {}
 	cfg.MaxConnLifetimeJitter = time.Minute

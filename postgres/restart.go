@@ -11,7 +11,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse"
 )
 
-// Restart implements gatehouse.Store.
+// Restart implements gatehouse.Store. The database is the ledger's from then on.
 func (s *Store) Restart(ctx context.Context, act gatehouse.Act, r gatehouse.Restart) (*gatehouse.Restarted, error) {
 	done := &gatehouse.Restarted{}
 	var before, epoch time.Time
@@ -28,6 +28,9 @@ func (s *Store) Restart(ctx context.Context, act gatehouse.Act, r gatehouse.Rest
 		if err := t.exec("DELETE FROM documents WHERE expires IS NOT NULL"); err != nil {
 			return false, err
 		}
+		if err := t.adopt(); err != nil {
+			return false, err
+		}
 		done.Seq = r.Seq
 		if !t.epoch.IsZero() {
 			done.Seq = t.journal(gatehouse.Entry{At: act.At, Kind: gatehouse.EntryEpoch, Before: t.epoch})
@@ -40,6 +43,12 @@ func (s *Store) Restart(ctx context.Context, act gatehouse.Act, r gatehouse.Rest
 	// They are ended, and no more of them can be added.
 	done.Ended, err = s.countEpoch(ctx, before, epoch, act.At)
 	return done, err
+}
+
+// Adopt makes this database the one that the ledger is served from, where it was
+// copied with nothing lost.
+func (s *Store) Adopt(ctx context.Context, act gatehouse.Act) error {
+	return s.act(ctx, act, func(t *actTx) (bool, error) { return true, t.adopt() })
 }
 
 // countTimeout bounds a count over the whole ledger.

@@ -18,6 +18,9 @@ import (
 // use.
 type Options struct {
 	Logger *slog.Logger // nil discards
+	// Offline opens a ledger that no node serves: one that was copied here, to
+	// be restored.
+	Offline bool
 
 	quiet bool // tests only: don't listen, as where NOTIFY is lost
 }
@@ -66,7 +69,10 @@ func Open(ctx context.Context, url string, opt Options) (*Store, error) {
 		logger: opt.Logger, parts: newCatalogue(), wake: make(chan struct{}, 1),
 		grants: newQueue[*gatehouse.Grant](grantLimit), acts: newQueue[change](actLimit),
 	}
-	if err := prepare(ctx, cfg.ConnConfig); err != nil {
+	if opt.Offline {
+		cfg.ConnConfig.RuntimeParams["application_name"] = offlineName
+	}
+	if err := prepare(ctx, cfg.ConnConfig, opt.Offline); err != nil {
 		return nil, fmt.Errorf("open the store in %s: %w", Place(url), err)
 	}
 	writes := cfg.Copy()
@@ -97,7 +103,7 @@ func Open(ctx context.Context, url string, opt Options) (*Store, error) {
 }
 
 // prepare migrates the database and looks at what the server can do.
-func prepare(ctx context.Context, cfg *pgx.ConnConfig) error {
+func prepare(ctx context.Context, cfg *pgx.ConnConfig, offline bool) error {
 	another := func(ctx context.Context) (*pgx.Conn, error) { return pgx.ConnectConfig(ctx, cfg.Copy()) }
 	conn, err := another(ctx)
 	if err != nil {
@@ -107,7 +113,16 @@ func prepare(ctx context.Context, cfg *pgx.ConnConfig) error {
 	if err := require(ctx, conn, another); err != nil {
 		return err
 	}
-	return migrate(ctx, conn)
+	if offline {
+		if err := requireAlone(ctx, conn); err != nil {
+			return err
+		}
+		return migrate(ctx, conn)
+	}
+	if err := migrate(ctx, conn); err != nil {
+		return err
+	}
+	return requireIdentity(ctx, conn)
 }
 
 // Place is where a URL's database is: what of the URL is no secret.

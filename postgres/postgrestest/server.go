@@ -201,3 +201,27 @@ func User(t testing.TB) *syscall.Credential {
 	must(t, err)
 	return as
 }
+
+// CopyOf copies a database of the server, to which nobody may be connected, and
+// returns where the copy is.
+func (s *Server) CopyOf(t testing.TB, database string) string {
+	t.Helper()
+	cfg, err := pgx.ParseConfig(database)
+	must(t, err)
+	name := "d" + strconv.FormatInt(s.databases.Add(1), 10)
+	must(t, s.try("postgres", "CREATE DATABASE "+name+" TEMPLATE "+cfg.Database))
+	return s.url(name)
+}
+
+// Run runs one of PostgreSQL's client programs, such as pg_dump, as a user of
+// the server would, and returns what it printed.
+func (s *Server) Run(t testing.TB, name string, args ...string) []byte {
+	t.Helper()
+	c := exec.Command(filepath.Join(s.bin, name), args...)
+	c.Env = []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C"}
+	out, err := c.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s: %v\n%s", name, err, out)
+	}
+	return out
+}
