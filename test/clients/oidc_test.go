@@ -22,10 +22,17 @@ const foreignSecret = "a secret/with+all kinds: of=characters%"
 // foreignServer runs oidc-provider until the test ends.
 func foreignServer(t *testing.T) string {
 	t.Helper()
+	return serveNode(t, "oidc-provider.mjs", "CLIENT_SECRET="+foreignSecret)
+}
+
+// serveNode runs a program that prints its URL and serves until its standard
+// input ends, which is when the test does.
+func serveNode(t *testing.T, program string, environment ...string) string {
+	t.Helper()
 	checkNode(t)
 	install(t)
-	cmd := exec.Command("node", "oidc-provider.mjs")
-	cmd.Env = append(os.Environ(), "CLIENT_SECRET="+foreignSecret)
+	cmd := exec.Command("node", program)
+	cmd.Env = append(os.Environ(), environment...)
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -47,8 +54,15 @@ func foreignServer(t *testing.T) string {
 			return lines.Text()
 		}
 	}
-	t.Fatal("oidc-provider did not start")
+	t.Fatalf("%s did not start", program)
 	return ""
+}
+
+func unmarshal(t *testing.T, b []byte, to any) {
+	t.Helper()
+	if err := json.Unmarshal(b, to); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // ask posts a token to one of the foreign server's endpoints.
