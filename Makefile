@@ -5,8 +5,9 @@ GO ?= go
 BIN := bin/gatehouse
 LDFLAGS := -s -w
 # What measures, or is held to the clock, has run without the race detector,
-# which makes all ten times slower.
-TIMED := ^Test(StartWithMany|Million|CheckingASecret|StoreOfSmallPartitions|FollowerThatReadsNothing)
+# which makes all ten times slower. So have the crashes of a store, which open it
+# hundreds of times.
+TIMED := ^Test(StartWithMany|Million|CheckingASecret|StoreOfSmallPartitions|FollowerThatReadsNothing|PowerLoss|Kill|EachOperationFails|FirstStartFails)
 export PATH := $(CURDIR)/test/clients/.node/bin:$(PATH)
 
 .PHONY: build test soak bench fmt vet prerequisites fuzz

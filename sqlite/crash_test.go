@@ -8,17 +8,26 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
+	lib "modernc.org/sqlite/lib"
 
 	"github.com/gatehouse-auth/gatehouse"
 )
 
-// childDir is set in a process that TestKill started: it issues and revokes in
-// that directory until it is killed.
-const childDir = "GATEHOUSE_TEST_STORE"
+// childDir is set in a process that the tests of this file started: it issues
+// and revokes in that directory until it is killed. Where killAt is set too, it
+// kills itself before that operation on its files.
+const (
+	childDir = "GATEHOUSE_TEST_STORE"
+	killAt   = "GATEHOUSE_TEST_KILL_AT"
+)
 
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(childDir); dir != "" {
@@ -34,6 +43,15 @@ func TestMain(m *testing.M) {
 // token recorded, "-id" for one revoked.
 func crashingChild(dir string) error {
 	ctx := context.Background()
+	if text := os.Getenv(killAt); text != "" {
+		at, err := strconv.Atoi(text)
+		if err != nil {
+			return err
+		}
+		if err := watchDir(dir, killing(at)); err != nil {
+			return err
+		}
+	}
 	s, err := Open(ctx, dir, Options{partitionRows: 2_000})
 	if err != nil {
 		return err
@@ -73,18 +91,36 @@ func crashingChild(dir string) error {
 	return nil
 }
 
+// killing is a disk that ends the process before the n-th change or sync of a
+// file.
+func killing(n int) *disk {
+	return &disk{meddle: func(op operation) int32 {
+		if op.kind != opCreate {
+			n--
+		}
+		if n == 0 {
+			_ = unix.Kill(os.Getpid(), unix.SIGKILL)
+			select {} // until it comes
+		}
+		return lib.SQLITE_OK
+	}}
+}
+
 // TestKill kills a process that issues and revokes, again and again on the
 // same directory, and looks for everything that it had been told was done.
 func TestKill(t *testing.T) {
-	const kills = 20
+	kills := 6
+	if soak() {
+		kills = 500
+	}
 	dir := t.TempDir()
 	recorded, revoked := map[string]bool{}, map[string]bool{}
 	for kill := range kills {
-		runUntilKilled(t, dir, time.Duration(50+rand.IntN(250))*time.Millisecond, recorded, revoked)
+		runUntilKilled(t, dir, time.Duration(50+rand.IntN(250))*time.Millisecond, 0, recorded, revoked)
 		started := time.Now()
 		s, err := Open(t.Context(), dir, Options{partitionRows: 2_000})
 		must(t, err)
-		if took := time.Since(started); took > 2*time.Second {
+		if took := time.Since(started); took > openWithin() {
 			t.Errorf("kill %d: opening took %v", kill, took)
 		}
 		must(t, s.IntegrityCheck(t.Context()))
@@ -107,7 +143,7 @@ func TestKill(t *testing.T) {
 		must(t, s.Close())
 	}
 	t.Logf("%d kills, %d tokens and %d revocations, none lost", kills, len(recorded), len(revoked))
-	if len(recorded) < 1_000 || len(revoked) < 100 {
+	if len(recorded) < 100 || len(revoked) < 10 {
 		t.Fatal("that is too few to show anything")
 	}
 }
@@ -129,12 +165,17 @@ func everyToken(t *testing.T, s *Store) map[string]gatehouse.TokenRecord {
 	}
 }
 
-func runUntilKilled(t *testing.T, dir string, life time.Duration, recorded, revoked map[string]bool) {
+// runUntilKilled runs a process in dir until it is killed, some time after its
+// first answer or before its n-th operation, and notes what it was told.
+func runUntilKilled(t *testing.T, dir string, life time.Duration, n int, recorded, revoked map[string]bool) {
 	t.Helper()
 	exe, err := os.Executable()
 	must(t, err)
 	cmd := exec.Command(exe)
 	cmd.Env = append(os.Environ(), childDir+"="+dir)
+	if n > 0 {
+		cmd.Env = append(cmd.Env, killAt+"="+strconv.Itoa(n))
+	}
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	pipe, err := cmd.StdoutPipe()
@@ -143,7 +184,7 @@ func runUntilKilled(t *testing.T, dir string, life time.Duration, recorded, revo
 	lines := bufio.NewScanner(pipe)
 	var timer *time.Timer
 	for lines.Scan() {
-		if timer == nil { // from its first answer on
+		if timer == nil && n == 0 { // from its first answer on
 			timer = time.AfterFunc(life, func() { _ = cmd.Process.Kill() })
 		}
 		line := lines.Text()
@@ -158,5 +199,63 @@ func runUntilKilled(t *testing.T, dir string, life time.Duration, recorded, revo
 	}
 	if err := cmd.Wait(); err == nil || stderr.Len() > 0 {
 		t.Fatalf("the child ended by itself: %v\n%s", err, stderr.String())
+	}
+}
+
+// A process is killed before each of the writes and syncs of its first start,
+// and of its work. Whatever it was killed at, what it had told is there.
+func TestKillAtEachOperation(t *testing.T) {
+	first, later := 13, 24 // kills of first starts, and of later ones
+	if soak() {
+		first, later = 400, 2_000
+	}
+	var kills, told atomic.Int64
+	kill := func(t *testing.T, dir string, n int, recorded, revoked map[string]bool) {
+		runUntilKilled(t, dir, 0, n, recorded, revoked)
+		lines := notes{}
+		for id := range recorded {
+			lines["+"+id] = true
+		}
+		for id := range revoked {
+			lines["-"+id] = true
+		}
+		if err := verify(t.Context(), dir, lines); err != nil {
+			t.Errorf("killed before operation %d: %v", n, err)
+		}
+		kills.Add(1)
+	}
+	var starting sync.WaitGroup
+	room := make(chan struct{}, 2)
+	run := func(fn func()) {
+		room <- struct{}{}
+		starting.Go(func() {
+			defer func() { <-room }()
+			fn()
+		})
+	}
+	const operationsOfStart = 65
+	for i := range first {
+		n := 1 + i
+		if first < operationsOfStart {
+			n = 1 + i*operationsOfStart/first
+		}
+		dir := t.TempDir()
+		run(func() { kill(t, dir, n, map[string]bool{}, map[string]bool{}) })
+	}
+	const lives = 8 // of one directory
+	for range later / lives {
+		dir := t.TempDir()
+		run(func() {
+			recorded, revoked := map[string]bool{}, map[string]bool{}
+			for range lives {
+				kill(t, dir, 1+rand.IntN(2_000), recorded, revoked)
+			}
+			told.Add(int64(len(recorded) + len(revoked)))
+		})
+	}
+	starting.Wait()
+	t.Logf("%d kills, each before a write or sync; %d changes acknowledged, 0 lost unless an error says so", kills.Load(), told.Load())
+	if told.Load() == 0 {
+		t.Error("nothing was acknowledged, so this shows nothing")
 	}
 }

@@ -42,7 +42,7 @@ func migrate(ctx context.Context, c *conn) error {
 
 // assert makes sure that the connection is as durable as it was asked to be.
 func (c *conn) assert(synchronous string) error {
-	level := map[string]string{"OFF": "0", "FULL": "2"}[synchronous]
+	level := map[string]string{"OFF": "0", "NORMAL": "1", "FULL": "2"}[synchronous]
 	for pragma, want := range map[string]string{"synchronous": level, "journal_mode": "wal", "foreign_keys": "1"} {
 		err := c.rows("PRAGMA "+pragma, func(st *sqlite.Stmt) error {
 			if got := st.ColumnText(0); !strings.EqualFold(got, want) {
