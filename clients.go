@@ -82,11 +82,7 @@ func (e *Engine) createClient(ctx context.Context, by Actor, n NewClient, replay
 	if err != nil {
 		return nil, err
 	}
-	c := &Client{
-		Name: n.Name, Dialect: n.Dialect, Scopes: n.Scopes, Domain: strings.ToLower(n.Domain), MaxTTL: n.MaxTTL, Fields: n.Fields,
-		Refresh: n.Refresh, Limit: n.Limit, State: Enabled, CreatedAt: e.clock.now().Truncate(time.Millisecond),
-		RevokedBefore: map[Environment]time.Time{}, RedirectURIs: n.RedirectURIs, Origins: n.Origins,
-	}
+	c := newClient(n, e.clock.now())
 	if err := checkClient(c, policy); err != nil {
 		return nil, err
 	}
@@ -116,6 +112,15 @@ func (e *Engine) createClient(ctx context.Context, by Actor, n NewClient, replay
 	}
 	e.settle(ctx)
 	return created, nil
+}
+
+// newClient is the client that n asks for, without ids and secrets.
+func newClient(n NewClient, now time.Time) *Client {
+	return &Client{
+		Name: n.Name, Dialect: n.Dialect, Scopes: n.Scopes, Domain: strings.ToLower(n.Domain), MaxTTL: n.MaxTTL, Fields: n.Fields,
+		Refresh: n.Refresh, Limit: n.Limit, State: Enabled, CreatedAt: now.Truncate(time.Millisecond),
+		RevokedBefore: map[Environment]time.Time{}, RedirectURIs: n.RedirectURIs, Origins: n.Origins,
+	}
 }
 
 func idField(p *Policy) string {

@@ -146,6 +146,8 @@ func (x *Explanation) simply(tok, client string) (sentence, advice string) {
 		return tok + " is for another audience than was asked for", ""
 	case ReasonWrongIssuer:
 		return "the token was issued under another issuer's name", "the issuer of a server must not change while its tokens live"
+	case ReasonOldIssuerOver:
+		return "the token is an old issuer's, and the time for which those were accepted is over", "the caller must get its tokens here; `gatehouse import status` shows who still uses old ones, and old_issuers in the settings holds the date"
 	case ReasonWrongType, ReasonWrongKind:
 		return tok + " is none that gives access: another kind of token, or of a form that no loaded dialect has", ""
 	case ReasonScope:

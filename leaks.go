@@ -76,7 +76,7 @@ func (e *Engine) leaked(ctx context.Context, by Actor, source string, word secre
 	if leak, err := e.leakedSecret(ctx, by, source, word, retire); leak != nil || err != nil {
 		return leak, err
 	}
-	if s := word.Reveal(); !strings.Contains(s, ".") {
+	if s := word.Reveal(); !strings.Contains(s, ".") && !e.state.importsAt(e.clock.now()) {
 		if _, _, err := token.ParseOpaque(s); err != nil {
 			return nil, nil
 		}
@@ -91,6 +91,9 @@ func (e *Engine) leaked(ctx context.Context, by Actor, source string, word secre
 	leak := &Leak{Kind: string(row.Kind), Token: row.ID, Client: row.Client, ClientID: e.WireID(row), Environment: row.Environment, Dialect: row.Dialect, Status: LeakOver}
 	if e.StatusOf(row) != StatusActive {
 		return leak, nil
+	}
+	if err := e.onLedger(ctx, row); err != nil {
+		return nil, err
 	}
 	act := e.act(by, "token.leaked", row.ID.String(), "source", source, "client_id", string(row.Client))
 	ended, err := e.revoke(ctx, act, Selection{Token: row.ID})

@@ -334,14 +334,18 @@ func (e *Engine) RevokeOldToken(ctx context.Context, by Actor, t OldToken) (Revo
 	if !now.Before(row.ExpiresAt) {
 		return Revoked{}, &Error{Code: Conflict, Reason: ReasonOldIssuerOver, Message: fmt.Sprintf("the tokens of %s have not been accepted since %s: there is nothing to revoke", o.Name, stamp(o.Until))}
 	}
-	if err := e.recordOld(ctx, row); err != nil {
+	if err := e.onLedger(ctx, row); err != nil {
 		return Revoked{}, err
 	}
 	return e.Revoke(ctx, by, Selection{Token: row.ID})
 }
 
-// recordOld puts a token of an old issuer on the ledger, where it can be revoked.
-func (e *Engine) recordOld(ctx context.Context, row *TokenRecord) error {
+// onLedger puts a token of an old issuer on the ledger, where it can be
+// revoked. Any other is there.
+func (e *Engine) onLedger(ctx context.Context, row *TokenRecord) error {
+	if !row.ID.Derived() || row.Digest != nil {
+		return nil
+	}
 	if _, err := e.store.Token(ctx, row.ID); err == nil {
 		return nil
 	} else if !errors.Is(err, ErrNotFound) {

@@ -96,6 +96,9 @@ func (e *Engine) RevokeToken(ctx context.Context, by Actor, tok secret.Text) (Re
 	if err != nil {
 		return Revoked{}, err
 	}
+	if err := e.onLedger(ctx, row); err != nil {
+		return Revoked{}, err
+	}
 	return e.Revoke(ctx, by, Selection{Token: row.ID})
 }
 
@@ -112,6 +115,9 @@ func (e *Engine) RevokeByClient(ctx context.Context, by Actor, who *Principal, t
 	}
 	if row.Client != who.Client.ID || row.Environment != who.Environment || row.Kind == AccessCode {
 		return nil
+	}
+	if err := e.onLedger(ctx, row); err != nil {
+		return err
 	}
 	by.ID = string(who.Client.ID)
 	_, err = e.Revoke(ctx, by, Selection{Token: row.ID})

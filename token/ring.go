@@ -17,6 +17,19 @@ type Ring struct {
 	byID  map[string]*Key
 	realm map[Realm][]*Key // newest SignsFrom first
 	keys  []*Key           // by environment, format, index, id
+
+	unnamed *Key // verifies tokens that name no key; nil: none does
+}
+
+// TakingUnnamed returns a Ring that also takes tokens without a "kid", where it
+// has one key only: issuers that never rotate leave it out.
+func (r *Ring) TakingUnnamed() *Ring {
+	if len(r.keys) != 1 {
+		return r
+	}
+	taking := *r
+	taking.unnamed = r.keys[0]
+	return &taking
 }
 
 // NewRing checks keys and puts them together. It refuses, with ErrKey, a key

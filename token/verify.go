@@ -74,12 +74,14 @@ func (r *Ring) verifySignature(tok string, now time.Time) (*Verified, error) {
 	if !Algorithm(h.alg).Valid() {
 		return nil, ErrAlgorithm
 	}
-	if !validKeyID(h.kid) {
-		return nil, ErrUnknownKey
-	}
-	key, err := r.Verifying(h.kid, now)
-	if err != nil {
-		return nil, err
+	key := r.unnamed
+	if h.kid != "" || key == nil {
+		if !validKeyID(h.kid) {
+			return nil, ErrUnknownKey
+		}
+		if key, err = r.Verifying(h.kid, now); err != nil {
+			return nil, err
+		}
 	}
 	if Algorithm(h.alg) != key.Realm.Algorithm {
 		return nil, ErrAlgorithm
