@@ -46,6 +46,7 @@ func newServer(h http.Handler, write time.Duration, log *slog.Logger) *http.Serv
 // listen opens a TCP listener; what names the setting to change when it can't.
 func listen(ctx context.Context, address, what string) (net.Listener, error) {
 	var lc net.ListenConfig
+	lc.SetMultipathTCP(false) // its listeners can't fall silent
 	l, err := lc.Listen(ctx, "tcp", address)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):

@@ -34,7 +34,7 @@ func (n *Node) Run(ctx context.Context, started func() error) error {
 		server *http.Server
 		on     net.Listener
 	}{
-		{newServer(public, writeTimeout, n.log), n.secured(n.publicListener, n.certificate != nil)},
+		{newServer(closing(&n.draining, public), writeTimeout, n.log), n.secured(n.publicListener, n.certificate != nil)},
 		{newServer(operators, adminWriteTimeout, n.log), n.secured(n.adminListener, n.adminTLS())},
 		{newServer(operators, adminWriteTimeout, n.log), n.socket},
 	}
@@ -65,6 +65,9 @@ func (n *Node) Run(ctx context.Context, started func() error) error {
 	n.draining.Store(true)
 	notify("STOPPING=1")
 	n.log.Info("draining")
+	if cause == nil {
+		n.announceEnd()
+	}
 	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
 	defer cancel()
 	for _, s := range servers { // the public one first: /readyz answers until the end

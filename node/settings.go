@@ -39,7 +39,8 @@ type Settings struct {
 	MaxLag         time.Duration
 	OnLagOpen      bool
 	Limits         bool
-	Redis          secret.Text // URL of the Redis in which all nodes count limits together; zero is none
+	Redis          secret.Text   // URL of the Redis in which all nodes count limits together; zero is none
+	DrainDelay     time.Duration // how long to serve on after SIGTERM, while /readyz is down
 	LogLevel       slog.Level
 	Leaks          httpd.LeakReports // secret scanners whose reports are taken
 	Dev            bool              // plain HTTP on loopback, whatever stands before it
@@ -60,7 +61,7 @@ var known = []setting{
 	{key: "tls.cert"}, {key: "tls.key"},
 	{key: "trusted_proxies", list: true}, {key: "environments", list: true}, {key: "dialects", list: true},
 	{key: "key_encryption_key", secret: true}, {key: "admin_token", secret: true},
-	{key: "journal.max_lag"}, {key: "journal.on_lag"}, {key: "log_level"},
+	{key: "journal.max_lag"}, {key: "journal.on_lag"}, {key: "drain_delay"}, {key: "log_level"},
 	{key: "leaks.keys"}, {key: "leaks.client_secrets"},
 	{key: "redis", secret: true},
 	{key: "tls.acme", absent: "this build takes its certificate from files: use tls.cert and tls.key"},
@@ -72,6 +73,7 @@ var defaults = values{
 	"database":        "sqlite:" + defaultDir,
 	"journal.max_lag": "5s",
 	"journal.on_lag":  "closed",
+	"drain_delay":     "0s",
 	"log_level":       "info",
 }
 
@@ -229,6 +231,10 @@ func parse(k *koanf.Koanf) (s Settings, err error) {
 		s.OnLagOpen = true
 	default:
 		return s, fmt.Errorf("journal.on_lag: %q must be closed or open", on)
+	}
+	const longestDelay = 5 * time.Minute
+	if s.DrainDelay, err = time.ParseDuration(k.String("drain_delay")); err != nil || s.DrainDelay < 0 || s.DrainDelay > longestDelay {
+		return s, fmt.Errorf("drain_delay: %q must be a duration of at most 5m, such as 2s", k.String("drain_delay"))
 	}
 	if err := s.LogLevel.UnmarshalText([]byte(k.String("log_level"))); err != nil {
 		return s, fmt.Errorf("log_level: %q must be debug, info, warn or error", k.String("log_level"))

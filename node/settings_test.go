@@ -42,6 +42,7 @@ admin_token: correct-horse-battery-staple
 journal: {max_lag: 10s, on_lag: open}
 log_level: debug
 redis: redis://:sesame@redis.example/1
+drain_delay: 3s
 `)
 	got, err := LoadSettings(path, nil, nil)
 	if err != nil {
@@ -54,7 +55,7 @@ redis: redis://:sesame@redis.example/1
 		Environments:   []gatehouse.Environment{gatehouse.Live}, Dialects: []string{"papaya", "./bank.yaml"},
 		KEK: secret.New("AAAA"), AdminToken: secret.New("correct-horse-battery-staple"),
 		MaxLag: 10 * time.Second, OnLagOpen: true, Limits: true, LogLevel: slog.LevelDebug,
-		Redis: secret.New("redis://:sesame@redis.example/1"),
+		DrainDelay: 3 * time.Second, Redis: secret.New("redis://:sesame@redis.example/1"),
 	}
 	if diff := cmp.Diff(want, got, cmp.Comparer(secret.Text.Equal), cmpopts.EquateComparable(netip.Prefix{})); diff != "" {
 		t.Error(diff)
@@ -129,6 +130,8 @@ func TestSettingsRefused(t *testing.T) {
 		"journal: {max_lag: soon}":                   "write it like 5s",
 		"journal: {max_lag: -1s}":                    "write it like 5s",
 		"journal: {on_lag: ajar}":                    "closed or open",
+		"drain_delay: -1s":                           "at most 5m",
+		"drain_delay: 2":                             "at most 5m",
 		"log_level: loud":                            "debug, info, warn or error",
 		"admin_token_file: /nonexistent":             "admin_token_file:",
 		"admin_token: a\nadmin_token_file: b":        "leave one out",
