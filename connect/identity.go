@@ -22,6 +22,9 @@ type Identity struct {
 	Passwords Passwords
 	Passkeys  Passkeys
 	Upstream  Upstream
+	// Standing reports AccessDenied where a user who has signed in may not go
+	// on: disabled meanwhile, or removed. nil is that everybody may.
+	Standing func(ctx context.Context, env gatehouse.Environment, userID string) error
 }
 
 // Passwords signs users in by a name and a password.

@@ -57,7 +57,7 @@ func (s *Server) dialectSet(all []*dialect.Dialect) (*dialectSet, error) {
 			if path == "" {
 				continue
 			}
-			if s.own[path] != nil || s.own[strings.ToLower(path)] != nil && d.PathCaseInsensitive() {
+			if isConnect(strings.ToLower(path)) || s.own[path] != nil || s.own[strings.ToLower(path)] != nil && d.PathCaseInsensitive() {
 				return nil, fmt.Errorf("dialect %s: %s is on %s, which is a route of the server's own: choose another path", d.Name, o.Name, path)
 			}
 			a.routes[o.Name] = s.route(d.Name+"."+string(o.Name), a.serve, a.refuse)

@@ -38,6 +38,14 @@ func (f *form) get(name string) string {
 	return ""
 }
 
+// set adds a parameter that the request had no need to send.
+func (f *form) set(name, value string) {
+	if f.n < maxParams {
+		f.params[f.n] = param{name, value}
+		f.n++
+	}
+}
+
 // all returns the values of a parameter that may repeat, nil where there is none.
 func (f *form) all(name string) []string {
 	var out []string

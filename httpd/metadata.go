@@ -58,8 +58,16 @@ func (s *Server) metadata(env gatehouse.Environment) []byte {
 	b = appendMember(append(b, ','), "revocation_endpoint", base+"/oauth2/revoke")
 	b = appendMember(append(b, ','), "jwks_uri", base+"/.well-known/jwks.json?environment="+string(env))
 	const methods = `["client_secret_basic","client_secret_post"]`
-	b = append(b, `,"grant_types_supported":["client_credentials","refresh_token"],"response_types_supported":[]`+
-		`,"token_endpoint_auth_methods_supported":`+methods+
+	if s.connect == nil {
+		b = append(b, `,"grant_types_supported":["client_credentials","refresh_token"],"response_types_supported":[]`...)
+	} else {
+		b = appendMember(append(b, ','), "authorization_endpoint", base+"/oauth2/authorize")
+		b = appendMember(append(b, ','), "pushed_authorization_request_endpoint", base+"/oauth2/par")
+		b = append(b, `,"grant_types_supported":["authorization_code","client_credentials","refresh_token"],"response_types_supported":["code"]`+
+			`,"response_modes_supported":["query","form_post","web_message"],"code_challenge_methods_supported":["S256"]`+
+			`,"authorization_response_iss_parameter_supported":true,"ui_locales_supported":["en","de"]`...)
+	}
+	b = append(b, `,"token_endpoint_auth_methods_supported":`+methods+
 		`,"introspection_endpoint_auth_methods_supported":`+methods+
 		`,"revocation_endpoint_auth_methods_supported":`+methods...)
 	return append(b, "}\n"...)

@@ -12,11 +12,16 @@ import (
 )
 
 // grantToken is the token endpoint (RFC 6749 §3.2) with the grants
-// client_credentials (§4.4) and refresh_token (§6).
+// client_credentials (§4.4), refresh_token (§6) and, where end users sign in,
+// authorization_code (§4.1.3).
 func (s *Server) grantToken(c *call) ([]byte, *gatehouse.Error) {
 	grant := c.form.get("grant_type")
 	switch grant {
 	case "client_credentials", "refresh_token":
+	case "authorization_code":
+		if s.connect == nil {
+			return nil, gatehouse.Refuse(gatehouse.UnsupportedGrantType, gatehouse.ReasonMalformed, "")
+		}
 	case "":
 		return nil, &gatehouse.Error{Code: gatehouse.MissingParameter, Reason: gatehouse.ReasonMalformed, Field: "grant_type", Message: "grant_type is missing"}
 	default:
@@ -37,12 +42,26 @@ func (s *Server) grantToken(c *call) ([]byte, *gatehouse.Error) {
 
 	var issued *gatehouse.Issued
 	var err error
-	if grant == "client_credentials" {
+	switch grant {
+	case "client_credentials":
 		issued, err = s.engine.Issue(c.r.Context(), c.actor(), gatehouse.IssueRequest{Proof: proof, Scopes: scopes, Resources: resources})
-	} else {
+	case "authorization_code":
+		for _, name := range []string{"code", "redirect_uri", "code_verifier"} {
+			if c.form.get(name) == "" {
+				return nil, missing(name)
+			}
+		}
+		if scopes != nil {
+			return nil, &gatehouse.Error{Code: gatehouse.InvalidScope, Reason: gatehouse.ReasonMalformed, Field: "scope", Message: "the user has agreed to the scope: it can't be asked for again with the code"}
+		}
+		issued, err = s.engine.ExchangeCode(c.r.Context(), c.actor(), gatehouse.CodeRequest{
+			Proof: proof, Code: secret.New(c.form.get("code")), RedirectURI: c.form.get("redirect_uri"),
+			Verifier: secret.New(c.form.get("code_verifier")), Resources: resources,
+		})
+	case "refresh_token":
 		tok := c.form.get("refresh_token")
 		if tok == "" {
-			return nil, &gatehouse.Error{Code: gatehouse.MissingParameter, Reason: gatehouse.ReasonMalformed, Field: "refresh_token", Message: "refresh_token is missing"}
+			return nil, missing("refresh_token")
 		}
 		issued, err = s.engine.Refresh(c.r.Context(), c.actor(), gatehouse.RefreshRequest{
 			Dialect: gatehouse.OAuth2, Token: secret.New(tok), Proof: &proof, Scopes: scopes, Resources: resources,
@@ -53,6 +72,10 @@ func (s *Server) grantToken(c *call) ([]byte, *gatehouse.Error) {
 	}
 	setLimit(c.Header(), issued.Limit)
 	return tokenAnswer(issued), nil
+}
+
+func missing(name string) *gatehouse.Error {
+	return &gatehouse.Error{Code: gatehouse.MissingParameter, Reason: gatehouse.ReasonMalformed, Field: name, Message: name + " is missing"}
 }
 
 // tokenAnswer is the answer of RFC 6749 §5.1. The scope stands in every

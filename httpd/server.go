@@ -31,6 +31,9 @@ type Engine interface {
 	Issue(ctx context.Context, by gatehouse.Actor, r gatehouse.IssueRequest) (*gatehouse.Issued, error)
 	Refresh(ctx context.Context, by gatehouse.Actor, r gatehouse.RefreshRequest) (*gatehouse.Issued, error)
 	Exchange(ctx context.Context, by gatehouse.Actor, r gatehouse.ExchangeRequest) (*gatehouse.Issued, error)
+	AuthorizingClient(id gatehouse.ClientID, redirectURI string) (*gatehouse.Client, gatehouse.Environment, error)
+	CheckAuthorization(a gatehouse.Authorization) (*gatehouse.Authorization, error)
+	ExchangeCode(ctx context.Context, by gatehouse.Actor, r gatehouse.CodeRequest) (*gatehouse.Issued, error)
 	ProveClient(ctx context.Context, by gatehouse.Actor, p gatehouse.ClientProof) (*gatehouse.Principal, error)
 	Validate(ctx context.Context, tok secret.Text, want gatehouse.Requirement) (*gatehouse.Claims, error)
 	Introspect(ctx context.Context, who *gatehouse.Principal, tok secret.Text) (*gatehouse.Introspection, error)
@@ -57,6 +60,7 @@ type Engine interface {
 type Config struct {
 	Engine   Engine
 	Dialects []*dialect.Dialect
+	Connect  Connect // nil: no end user signs in here
 
 	// TrustedProxies are the direct peers whose X-Forwarded-Proto and
 	// X-Forwarded-For are believed. Nobody else's are.
@@ -67,23 +71,23 @@ type Config struct {
 
 	LeakReports LeakReports
 
-	Logger   *slog.Logger          // nil: none
-	Metrics  *Metrics              // nil: none
-	Refusals *gatehouse.RefusalLog // keeps why requests were refused; nil: nobody asks
+	Logger  *slog.Logger // nil: none
+	Metrics *Metrics     // nil: none
 }
 
 // A Server answers the public listener's requests. It is safe for concurrent
 // use.
 type Server struct {
 	engine  Engine
+	connect Connect
 	dev     bool
 	proxies []netip.Prefix
 	log     *slog.Logger
 	metrics *Metrics
-	refused *gatehouse.RefusalLog
 
 	own      map[string]*route // by exact path; fixed
 	unknown  *route
+	pages    *route // everything below /connect/; nil where there are none
 	dialects atomic.Pointer[dialectSet]
 	setting  sync.Mutex // held while dialects changes
 
@@ -95,8 +99,8 @@ type Server struct {
 // New makes a Server. Errors name dialects whose routes conflict.
 func New(cfg Config) (*Server, error) {
 	s := &Server{
-		engine: cfg.Engine, dev: cfg.Dev, proxies: cfg.TrustedProxies,
-		log: cfg.Logger, metrics: cfg.Metrics, refused: cfg.Refusals, own: map[string]*route{},
+		engine: cfg.Engine, connect: cfg.Connect, dev: cfg.Dev, proxies: cfg.TrustedProxies,
+		log: cfg.Logger, metrics: cfg.Metrics, own: map[string]*route{},
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
@@ -104,6 +108,9 @@ func New(cfg Config) (*Server, error) {
 	s.streams, s.ending = context.WithCancel(context.Background())
 	s.unknown = s.route("unknown", serveUnknown, refuseStandard)
 	s.addOAuth()
+	if s.connect != nil {
+		s.addConnect()
+	}
 	s.addMetadata()
 	s.addGate()
 	s.addGateFollowing()
@@ -142,6 +149,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (s *Server) find(r *http.Request) *route {
 	if rt := s.own[r.URL.Path]; rt != nil && r.URL.RawPath == "" {
 		return rt
+	}
+	if s.pages != nil && isConnect(r.URL.Path) {
+		return s.pages
 	}
 	if rt := s.dialects.Load().find(r); rt != nil {
 		return rt
