@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -85,16 +86,8 @@ func (s *Server) Restart(t testing.TB) {
 	log, err := os.OpenFile(filepath.Join(s.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	must(t, err)
 	defer log.Close()
-	s.process = s.command("postgres", "-D", s.data(), "-p", s.port, "-c", "listen_addresses=127.0.0.1",
-		"-c", "unix_socket_directories="+s.dir, "-c", "max_connections=200", "-c", "log_min_messages=warning")
-	s.process.Stdout, s.process.Stderr = log, log
-	must(t, s.process.Start())
-	s.ended = make(chan struct{})
-	go func(p *exec.Cmd, ended chan struct{}) {
-		_ = p.Wait() // how it ended is in its log
-		close(ended)
-	}(s.process, s.ended)
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	must(t, s.launch(log))
+	for deadline := time.Now().Add(60 * time.Second); ; time.Sleep(20 * time.Millisecond) {
 		err := s.try("postgres", "SELECT 1")
 		if err == nil {
 			return
@@ -103,7 +96,27 @@ func (s *Server) Restart(t testing.TB) {
 			text, _ := os.ReadFile(log.Name())
 			t.Fatalf("PostgreSQL doesn't answer: %v\n%s", err, text)
 		}
+		select {
+		case <-s.ended: // as it does while a killed one's processes are not all gone
+			must(t, s.launch(log))
+		default:
+		}
 	}
+}
+
+func (s *Server) launch(log *os.File) error {
+	s.process = s.command("postgres", "-D", s.data(), "-p", s.port, "-c", "listen_addresses=127.0.0.1",
+		"-c", "unix_socket_directories="+s.dir, "-c", "max_connections=200", "-c", "log_min_messages=warning")
+	s.process.Stdout, s.process.Stderr = log, log
+	if err := s.process.Start(); err != nil {
+		return err
+	}
+	s.ended = make(chan struct{})
+	go func(p *exec.Cmd, ended chan struct{}) {
+		_ = p.Wait() // how it ended is in its log
+		close(ended)
+	}(s.process, s.ended)
+	return nil
 }
 
 // Stop ends the server at once, as a crash would (SIGQUIT): its clients are
@@ -121,6 +134,43 @@ func (s *Server) Stop(t testing.TB) {
 		_ = s.process.Process.Kill()
 	}
 	s.process = nil
+}
+
+// Kill ends the server and all its processes with SIGKILL.
+func (s *Server) Kill(t testing.TB) {
+	t.Helper()
+	must(t, s.process.Process.Signal(syscall.SIGSTOP)) // it makes no more of them
+	backends := s.backends(t)
+	must(t, s.process.Process.Kill())
+	for _, pid := range backends {
+		_ = syscall.Kill(pid, syscall.SIGKILL) // it may have ended with the first one
+	}
+	<-s.ended
+	s.process = nil
+}
+
+// KillOne ends one of the server's processes with SIGKILL, chosen by n. The
+// server then ends the others, and recovers by itself.
+func (s *Server) KillOne(t testing.TB, n int) {
+	t.Helper()
+	backends := s.backends(t)
+	if len(backends) > 0 {
+		_ = syscall.Kill(backends[n%len(backends)], syscall.SIGKILL)
+	}
+}
+
+// backends are the process ids of the server's children.
+func (s *Server) backends(t testing.TB) (pids []int) {
+	t.Helper()
+	pid := s.process.Process.Pid
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+	must(t, err)
+	for _, field := range strings.Fields(string(text)) {
+		child, err := strconv.Atoi(field)
+		must(t, err)
+		pids = append(pids, child)
+	}
+	return pids
 }
 
 // URL makes an empty database and returns where it is.
