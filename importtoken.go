@@ -52,6 +52,9 @@ type ImportResult struct {
 // an end.
 var permanentImport = time.Date(9999, time.December, 31, 0, 0, 0, 0, time.UTC)
 
+// NeverExpires reports whether a time of Client.Imports stands for no end.
+func NeverExpires(until time.Time) bool { return until.Equal(permanentImport) }
+
 // importGroup bounds how many rows one transaction writes, which other writers
 // wait for.
 const importGroup = 250
