@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"log/slog"
@@ -63,6 +64,7 @@ func New(cfg Config) http.Handler {
 	s.auditRoutes(h)
 	s.refusalRoutes(h, cfg.Refusals)
 	s.leakRoutes(h)
+	s.importRoutes(h)
 	s.backupRoutes(h)
 	s.aboutRoutes(h, cfg.Version, cfg.Status)
 	api.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
@@ -137,7 +139,7 @@ type answer[O any] struct{ Body O }
 
 // route registers one call. f is told who acts; what it returns is the answer.
 func route[I, O any](s *server, api huma.API, op huma.Operation, f func(ctx context.Context, by gatehouse.Actor, in *I) (O, error)) {
-	op.MaxBodyBytes = maxBody
+	op.MaxBodyBytes = cmp.Or(op.MaxBodyBytes, maxBody)
 	op.Path = "/admin/v1" + op.Path
 	huma.Register(api, op, func(ctx context.Context, in *I) (*answer[O], error) {
 		by, ok := ctx.Value(actorKey).(gatehouse.Actor)
