@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -140,11 +142,31 @@ func (f *faultTrial) run(ctx context.Context, d *disk) error {
 			return errors.Join(fmt.Errorf("after its end it answers a write with: %v", err), s.Close())
 		}
 		_ = s.Close() // says again why it ended
-		if s, err = Open(ctx, f.dir, opt); err != nil {
+		if s, err = f.nextProcess(ctx, opt); err != nil {
 			return err
 		}
 	}
 	return errors.Join(f.check(ctx, s), s.Close())
+}
+
+// nextProcess opens copies of the files. A store that has failed leaves its
+// connections open, and with them what SQLite remembers of the log, which ends
+// with a process.
+func (f *faultTrial) nextProcess(ctx context.Context, opt Options) (*Store, error) {
+	dir := filepath.Join(f.dir, "next")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return nil, err
+	}
+	for _, name := range []string{"gatehouse.db", "gatehouse.db-wal"} {
+		content, err := os.ReadFile(filepath.Join(f.dir, name))
+		if err != nil {
+			return nil, err
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
+			return nil, err
+		}
+	}
+	return Open(ctx, dir, opt)
 }
 
 func (f *faultTrial) tell(sign string, g *gatehouse.Grant) {
@@ -198,7 +220,7 @@ func (f *faultTrial) check(ctx context.Context, s *Store) error {
 	err := errors.Join(s.IntegrityCheck(ctx), wholeChains(ctx, s), allTold(ctx, s, f.told))
 	for _, g := range f.refused {
 		if _, there := s.Token(ctx, g.Tokens[0].ID); !errors.Is(there, gatehouse.ErrNotFound) {
-			err = errors.Join(err, fmt.Errorf("a token that was refused: %w", there))
+			err = errors.Join(err, fmt.Errorf("a token that was refused is there: %v", there))
 		}
 		if again := s.Record(ctx, g); again != nil {
 			err = errors.Join(err, fmt.Errorf("tried again: %w", again))
