@@ -18,7 +18,7 @@ import (
 // ready; Watch keeps its credentials up to date; Close ends its renewals.
 type Agent struct {
 	log     *slog.Logger
-	forward *http.Transport
+	forward *carrier
 	guard   atomic.Pointer[guard]
 	serving atomic.Pointer[map[string]*upstream]
 	tallies tallies
@@ -31,23 +31,13 @@ type Agent struct {
 
 // New makes an Agent of its settings. A log line never holds a credential.
 func New(s Settings, log *slog.Logger) (*Agent, error) {
-	a := &Agent{log: log, forward: newForward()}
+	a := &Agent{log: log, forward: newCarrier()}
 	a.serving.Store(&map[string]*upstream{})
 	a.own = a.routes()
 	if err := a.Reload(s); err != nil {
 		return nil, err
 	}
 	return a, nil
-}
-
-// newForward carries requests to the APIs. It adds nothing of its own: no
-// compression, so that answers pass as they are.
-func newForward() *http.Transport {
-	t := http.DefaultTransport.(*http.Transport).Clone()
-	t.DisableCompression = true
-	t.MaxIdleConns = 1024
-	t.MaxIdleConnsPerHost = 256
-	return t
 }
 
 // Reload puts other settings in place of those in use, or none of them where
@@ -110,7 +100,8 @@ func (a *Agent) open(s *Settings, name string, before *upstream) (*upstream, err
 		return nil, fmt.Errorf("upstreams.%s: %w", name, err)
 	}
 	u.carriers = u.source.Carriers()
-	u.proxy = u.newProxy(a.forward)
+	u.transport = &bearer.Transport{Source: u.source, Base: a.forward}
+	u.proxy = u.newProxy()
 	return u, nil
 }
 

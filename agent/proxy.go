@@ -19,14 +19,15 @@ import (
 
 // An upstream is one API that the agent passes requests to.
 type upstream struct {
-	name     string
-	resolved resolved
-	source   *bearer.Source
-	carriers []string // headers that the token travels in
-	replaces bool     // the caller's own credentials
-	proxy    *httputil.ReverseProxy
-	tally    *tally
-	ran      time.Time // when its commands were run last
+	name      string
+	resolved  resolved
+	source    *bearer.Source
+	carriers  []string // headers that the token travels in
+	replaces  bool     // the caller's own credentials
+	transport http.RoundTripper
+	proxy     *httputil.ReverseProxy
+	tally     *tally
+	ran       time.Time // when its commands were run last
 }
 
 // stale reports whether its credentials may have changed.
@@ -38,10 +39,10 @@ func (u *upstream) stale() bool {
 	return u.resolved.commands && failed != nil && failed.Refused && time.Since(u.ran) > commandsEvery
 }
 
-func (u *upstream) newProxy(forward http.RoundTripper) *httputil.ReverseProxy {
+func (u *upstream) newProxy() *httputil.ReverseProxy {
 	return &httputil.ReverseProxy{
 		Rewrite:       rewrite,
-		Transport:     &bearer.Transport{Source: u.source, Base: forward},
+		Transport:     u.transport,
 		FlushInterval: -1, // what the API streams is streamed
 		BufferPool:    buffers{},
 		ErrorHandler:  u.failed,
@@ -87,7 +88,6 @@ func (u *upstream) serve(w http.ResponseWriter, r *http.Request, rest string) {
 		refuse(w, http.StatusBadRequest, problem{Code: "bad_path", Upstream: u.name, Message: "the path leaves the upstream's base_url"})
 		return
 	}
-	r = r.WithContext(context.WithValue(r.Context(), targetKey{}, target))
 	if u.replaces {
 		for _, name := range append([]string{"Authorization"}, u.carriers...) {
 			r.Header.Del(name)
@@ -102,7 +102,13 @@ func (u *upstream) serve(w http.ResponseWriter, r *http.Request, rest string) {
 		r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
 		r.Body, _ = r.GetBody()
 	}
-	if r.ContentLength == 0 || r.GetBody != nil {
+	whole := r.ContentLength == 0 || r.GetBody != nil
+	if whole && r.Header["Upgrade"] == nil {
+		u.forward(w, r, target)
+		return
+	}
+	r = r.WithContext(context.WithValue(r.Context(), targetKey{}, target))
+	if whole {
 		u.proxy.ServeHTTP(w, r)
 		return
 	}
@@ -142,7 +148,7 @@ func (u *upstream) target(r *http.Request, rest string) (*url.URL, error) {
 		return nil, err
 	}
 	target, err := url.Parse(strings.TrimSuffix(base, "/") + rest)
-	if err != nil || !bearer.Covers(base, target) {
+	if err != nil || !u.source.Covers(base, target) {
 		return nil, nil
 	}
 	target.RawQuery = r.URL.RawQuery

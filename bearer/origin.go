@@ -11,6 +11,7 @@ import (
 // A place is an origin and a path: where tokens belong.
 type place struct {
 	scheme, host string // the host with its port, in lower case
+	written      string // the host as the base URL has it
 	path         string // without a slash at its end
 }
 
@@ -30,7 +31,7 @@ func parseBase(what, s string) (place, error) {
 	case leaves(u.EscapedPath()):
 		return place{}, fmt.Errorf("the %s has dot segments in its path: write the path that they lead to", what)
 	}
-	return place{u.Scheme, hostPort(u), strings.TrimRight(u.EscapedPath(), "/")}, nil
+	return place{u.Scheme, hostPort(u), u.Host, strings.TrimRight(u.EscapedPath(), "/")}, nil
 }
 
 func isLoopback(host string) bool {
@@ -52,17 +53,18 @@ func hostPort(u *url.URL) string {
 // covers reports whether a URL is at or below the place, however its path is
 // read.
 func (p place) covers(u *url.URL) bool {
-	if u.Scheme != p.scheme || hostPort(u) != p.host {
+	if u.Scheme != p.scheme || u.Host != p.written && hostPort(u) != p.host {
 		return false
 	}
 	path := u.EscapedPath()
-	return !leaves(path) && (path == p.path || strings.HasPrefix(path, p.path+"/") || p.path == "" && path == "")
+	below, ok := strings.CutPrefix(path, p.path)
+	return ok && (below == "" || below[0] == '/') && !leaves(path)
 }
 
 // leaves reports whether a path has dot segments for any reader: servers
 // differ in how often they decode and in what they take for a slash.
 func leaves(path string) bool {
-	for {
+	for strings.ContainsAny(path, ".%") { // without either there is nothing to see
 		for segment := range strings.FieldsFuncSeq(path, func(r rune) bool { return r == '/' || r == '\\' }) {
 			// A reader may cut a segment's parameters off first.
 			name, _, _ := strings.Cut(segment, ";")
@@ -79,6 +81,7 @@ func leaves(path string) bool {
 		}
 		path = decoded
 	}
+	return false
 }
 
 var baseHole = regexp.MustCompile(`\{extra\.([A-Za-z0-9_-]+)\}`)
@@ -107,10 +110,13 @@ func (c *Config) base(t *Token) (string, error) {
 	return filled, missing
 }
 
-// Covers reports whether a URL is at or below a base URL, on the same origin,
-// for every reader of its path: one with dot segments, in whatever encoding,
-// is not.
-func Covers(base string, u *url.URL) bool {
+// Covers reports whether a URL is at or below a base URL that BaseURL gave, on
+// the same origin, for every reader of its path: one with dot segments, in
+// whatever encoding, is not.
+func (s *Source) Covers(base string, u *url.URL) bool {
+	if base == s.config.BaseURL {
+		return s.place.covers(u)
+	}
 	p, err := parseBase("base URL", base)
 	return err == nil && p.covers(u)
 }

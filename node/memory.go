@@ -15,11 +15,12 @@ const (
 	leastPercent   = 100
 )
 
-// spendMemory lets garbage grow while little is live. A node holds little for
+// SpendMemory lets garbage grow while little is live. A node holds little for
 // long and makes much that is short, so collecting less often pays: it issues
 // about a twentieth more tokens a second. Under a flood, when much more is live,
-// memory must not grow by as many times. GOGC overrides all of it.
-func spendMemory() {
+// memory must not grow by as many times. GOGC overrides all of it. It is for a
+// process that does nothing else: a node, an agent.
+func SpendMemory() {
 	if os.Getenv("GOGC") != "" {
 		return
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/gatehouse-auth/gatehouse/agent"
+	"github.com/gatehouse-auth/gatehouse/node"
 )
 
 func agentCommand() *cobra.Command {
@@ -75,6 +76,7 @@ func runAgent(cmd *cobra.Command, config string, settings agent.Settings) error 
 	if err != nil {
 		return err
 	}
+	node.SpendMemory()
 	go reloadAgent(ctx, a, config, settings, log)
 	started := startedOf(l, settings)
 	if err := show(cmd, started, func(w io.Writer) {
