@@ -17,14 +17,15 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/gatehouse-auth/gatehouse"
+	"github.com/gatehouse-auth/gatehouse/connect/directory"
 	"github.com/gatehouse-auth/gatehouse/dialect"
 	"github.com/gatehouse-auth/gatehouse/secret"
 )
 
 const maxBody = 64 << 10
 
-// Config is what the admin API needs. All but Token, TrustedProxies and
-// Metrics must be set.
+// Config is what the admin API needs. All but Token, TrustedProxies, Users
+// and Metrics must be set.
 type Config struct {
 	Engine         *gatehouse.Engine
 	Dialects       func() []*dialect.Dialect // those in use now
@@ -36,7 +37,7 @@ type Config struct {
 	Ready          func(context.Context) error // nil while the server wants requests
 	Metrics        prometheus.Gatherer
 	Logger         *slog.Logger
-	Refusals       *gatehouse.RefusalLog // of the public listener
+	Users          *directory.Directory  // nil: end users are another provider's
 }
 
 // New returns the handler of the admin listener and socket. Serve it with
@@ -59,10 +60,16 @@ func New(cfg Config) http.Handler {
 	s.secretRoutes(h)
 	s.tokenRoutes(h)
 	s.connectionRoutes(h)
+	if cfg.Users != nil {
+		s.userRoutes(h, cfg.Users)
+	} else {
+		api.HandleFunc("/admin/v1/users", usersElsewhere)
+		api.HandleFunc("/admin/v1/users/", usersElsewhere)
+	}
 	s.keyRoutes(h)
 	s.dialectRoutes(h)
 	s.auditRoutes(h)
-	s.refusalRoutes(h, cfg.Refusals)
+	s.refusalRoutes(h)
 	s.leakRoutes(h)
 	s.importRoutes(h)
 	s.backupRoutes(h)

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -35,6 +36,14 @@ type demo struct {
 	ID         string           `json:"id,omitempty"` // of the directory, on a database that others share
 	AdminToken admin.Credential `json:"admin_token"`
 	Secrets    []demoSecret     `json:"secrets"`
+	// Users are those that dev made, by name.
+	Users map[string]demoSignIn `json:"users,omitempty"`
+}
+
+type demoSignIn struct {
+	UserID   string           `json:"user_id"`
+	Password admin.Credential `json:"password"`
+	Since    time.Time        `json:"since"`
 }
 
 type demoSecret struct {

@@ -20,6 +20,8 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse"
 	"github.com/gatehouse-auth/gatehouse/admin"
+	"github.com/gatehouse-auth/gatehouse/connect"
+	"github.com/gatehouse-auth/gatehouse/connect/directory"
 	"github.com/gatehouse-auth/gatehouse/credential"
 	"github.com/gatehouse-auth/gatehouse/dialect"
 	"github.com/gatehouse-auth/gatehouse/httpd"
@@ -37,6 +39,8 @@ type Node struct {
 	storeFailed <-chan error // nil: it can always go on
 	database    string       // where the store is
 	engine      *gatehouse.Engine
+	users       *directory.Directory // nil: end users are another provider's
+	identity    connect.Identity
 	limits      *sharedlimit.Counter // nil: limits are not counted in a Redis
 	public      *httpd.Server
 	dialects    atomic.Pointer[[]*dialect.Dialect]
@@ -131,6 +135,9 @@ func (n *Node) openEngine(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := n.openIdentity(sealer, shared); err != nil {
+		return err
+	}
 	if n.socket, err = admin.ListenSocket(s.AdminSocket); err != nil {
 		return err
 	}
@@ -205,10 +212,6 @@ func (n *Node) Close() {
 	}
 }
 
-// keptRefusals is how many refusals are kept for `explain`, of requests that
-// named somebody, and again of those that didn't: some 4 MB each at most.
-const keptRefusals = 8192
-
 // handlers makes what the listeners serve.
 func (n *Node) handlers() (public, operators http.Handler, err error) {
 	registry := prometheus.NewRegistry()
@@ -218,10 +221,13 @@ func (n *Node) handlers() (public, operators http.Handler, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	refusals := gatehouse.NewRefusalLog(keptRefusals)
+	pages, err := n.connectPages()
+	if err != nil {
+		return nil, nil, err
+	}
 	n.public, err = httpd.New(httpd.Config{
-		Engine: n.engine, Dialects: n.Dialects(), TrustedProxies: n.settings.TrustedProxies, Dev: n.settings.Dev,
-		Logger: n.log, Metrics: metrics, Refusals: refusals, LeakReports: n.settings.Leaks,
+		Engine: n.engine, Dialects: n.Dialects(), Connect: pages, TrustedProxies: n.settings.TrustedProxies, Dev: n.settings.Dev,
+		Logger: n.log, Metrics: metrics, LeakReports: n.settings.Leaks,
 	})
 	if err != nil {
 		return nil, nil, err
@@ -229,7 +235,7 @@ func (n *Node) handlers() (public, operators http.Handler, err error) {
 	return n.public, admin.New(admin.Config{
 		Engine: n.engine, Dialects: n.Dialects, Environments: n.settings.Environments, Token: n.settings.AdminToken,
 		TrustedProxies: n.settings.TrustedProxies, Version: n.version, Status: n.status, Ready: n.ready, Metrics: registry, Logger: n.log,
-		Refusals: refusals,
+		Users: n.users,
 	}), nil
 }
 

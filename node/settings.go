@@ -16,6 +16,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse"
 	"github.com/gatehouse-auth/gatehouse/admin"
+	"github.com/gatehouse-auth/gatehouse/connect/upstream"
 	"github.com/gatehouse-auth/gatehouse/httpd"
 	"github.com/gatehouse-auth/gatehouse/secret"
 	"github.com/gatehouse-auth/gatehouse/sharedlimit"
@@ -43,6 +44,7 @@ type Settings struct {
 	DrainDelay     time.Duration // how long to serve on after SIGTERM, while /readyz is down
 	LogLevel       slog.Level
 	Leaks          httpd.LeakReports // secret scanners whose reports are taken
+	Upstream       *upstream.Config  // where end users sign in; nil is the built-in directory
 	Dev            bool              // plain HTTP on loopback, whatever stands before it
 }
 
@@ -64,6 +66,8 @@ var known = []setting{
 	{key: "journal.max_lag"}, {key: "journal.on_lag"}, {key: "drain_delay"}, {key: "log_level"},
 	{key: "leaks.keys"}, {key: "leaks.client_secrets"},
 	{key: "redis", secret: true},
+	{key: "connect.identity"}, {key: "connect.identity.issuer"}, {key: "connect.identity.client_id"}, {key: "connect.identity.client_secret", secret: true},
+	{key: "connect.identity.scopes", list: true}, {key: "connect.identity.user_claim"}, {key: "connect.identity.name"},
 	{key: "tls.acme", absent: "this build takes its certificate from files: use tls.cert and tls.key"},
 }
 
@@ -238,6 +242,9 @@ func parse(k *koanf.Koanf) (s Settings, err error) {
 	}
 	if err := s.LogLevel.UnmarshalText([]byte(k.String("log_level"))); err != nil {
 		return s, fmt.Errorf("log_level: %q must be debug, info, warn or error", k.String("log_level"))
+	}
+	if s.Upstream, err = parseIdentity(k); err != nil {
+		return s, err
 	}
 	s.Leaks, err = parseLeaks(k)
 	return s, err

@@ -72,11 +72,12 @@ func (r *fileReader) read(n ast.Node, prefix string) {
 			r.fail(it.Key(), "%s is given twice", key)
 			continue
 		}
-		if isSection(key) {
+		_, mapping := it.Value().(ast.MapNode)
+		s, ok := find(key)
+		if isSection(key) && (mapping || !ok) {
 			r.read(it.Value(), key+".")
 			continue
 		}
-		s, ok := find(key)
 		if !ok {
 			r.fail(it.Key(), "unknown setting %q%s", key, didYouMean(key))
 			continue

@@ -92,6 +92,11 @@ func dev(cmd *cobra.Command, settings node.Settings, plan string) (err error) {
 		n.Close()
 		return err
 	}
+	users, err := n.DemoUsers(ctx)
+	if err != nil {
+		n.Close()
+		return err
+	}
 	err = n.Run(ctx, func() error {
 		publicURL := n.URL()
 		if staged != nil {
@@ -100,7 +105,7 @@ func dev(cmd *cobra.Command, settings node.Settings, plan string) (err error) {
 			}
 			publicURL = staged.url()
 		}
-		started := devStarted{publicURL, n.AdminURL(), admin.Credential{Text: settings.AdminToken}, clients}
+		started := devStarted{publicURL, n.AdminURL(), admin.Credential{Text: settings.AdminToken}, clients, users}
 		var human string
 		if asJSON, _ := cmd.Flags().GetBool("json"); !asJSON {
 			if human, err = devPage(cmd, n, started); err != nil {
@@ -121,6 +126,7 @@ type devStarted struct {
 	AdminURL   string            `json:"admin_url"`
 	AdminToken admin.Credential  `json:"admin_token"`
 	Clients    []node.DemoClient `json:"clients"`
+	Users      []node.DemoUser   `json:"users"`
 }
 
 var (
@@ -156,6 +162,12 @@ func devPage(cmd *cobra.Command, n *node.Node, s devStarted) (string, error) {
 			fmt.Fprintf(&b, "  %s\n", faint.Render(note))
 		}
 		fmt.Fprintf(&b, "  %s\n", line)
+	}
+	if len(s.Users) > 0 {
+		fmt.Fprintf(&b, "\n%s\n", heading.Render("End users who can sign in to the Connect pages of the sandbox"))
+		for _, u := range s.Users {
+			details(&b, "  name", u.Name, "  password", u.Password.Reveal())
+		}
 	}
 	fmt.Fprintf(&b, "\n%s\n", faint.Render("Clients, tokens and keys stay in the data directory. Ctrl-C stops the server."))
 	return b.String(), nil

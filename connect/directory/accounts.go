@@ -69,6 +69,7 @@ func (d *Directory) setPassword(ctx context.Context, u *record, password secret.
 	} else if err != nil {
 		return err
 	}
+	u.PasswordAt = d.now().Truncate(time.Millisecond)
 	u.Password, err = d.sealer.Seal(sealedPassword, []byte(hash.Reveal()))
 	return err
 }

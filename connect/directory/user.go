@@ -25,9 +25,10 @@ type User struct {
 	Name        string // unique in the environment, in one spelling
 	Display     string // as pages greet them; "" is Name
 	Disabled    bool
-	HasPassword bool
-	Passkeys    int
-	CreatedAt   time.Time
+	// PasswordSince is when the password was set; zero is no password.
+	PasswordSince time.Time
+	Passkeys      int
+	CreatedAt     time.Time
 }
 
 // Kinds of documents. A user's key is the environment and the name, so that
@@ -39,14 +40,15 @@ const (
 
 // A record is a user as it is kept.
 type record struct {
-	ID        string         `json:"id"`
-	Name      string         `json:"name"`
-	Display   string         `json:"display,omitzero"`
-	Password  []byte         `json:"password,omitzero"` // an Argon2id hash, sealed
-	Disabled  bool           `json:"disabled,omitzero"`
-	CreatedAt time.Time      `json:"created_at"`
-	Networks  []netip.Prefix `json:"networks,omitzero"` // from where they signed in last, newest first
-	Passkeys  []passkey      `json:"passkeys,omitzero"`
+	ID         string         `json:"id"`
+	Name       string         `json:"name"`
+	Display    string         `json:"display,omitzero"`
+	Password   []byte         `json:"password,omitzero"` // an Argon2id hash, sealed
+	PasswordAt time.Time      `json:"password_at,omitzero"`
+	Disabled   bool           `json:"disabled,omitzero"`
+	CreatedAt  time.Time      `json:"created_at"`
+	Networks   []netip.Prefix `json:"networks,omitzero"` // from where they signed in last, newest first
+	Passkeys   []passkey      `json:"passkeys,omitzero"`
 
 	env     gatehouse.Environment
 	version int64
@@ -80,7 +82,7 @@ func (u *record) document() (gatehouse.Document, error) {
 func (u *record) shown() *User {
 	return &User{
 		ID: u.ID, Environment: u.env, Name: u.Name, Display: u.Display, Disabled: u.Disabled,
-		HasPassword: len(u.Password) > 0, Passkeys: len(u.Passkeys), CreatedAt: u.CreatedAt,
+		PasswordSince: u.PasswordAt, Passkeys: len(u.Passkeys), CreatedAt: u.CreatedAt,
 	}
 }
 
