@@ -42,6 +42,7 @@ type Engine struct {
 	digester *credential.Digester
 	secrets  *secretChecker
 	changes  *changeLog
+	refusals *RefusalLog
 	issuance *issuanceLimits
 	members  *membership // nil: no other node has the store open
 	uses     *useCounter
@@ -81,12 +82,13 @@ const (
 // missing. The engine is ready when it returns; Run keeps it so.
 func Open(ctx context.Context, cfg Config) (*Engine, error) {
 	e := &Engine{
-		store:   cfg.Store,
-		sealer:  cfg.Sealer,
-		uses:    newUseCounter(),
-		changes: newChangeLog(),
-		log:     cfg.Logger,
-		keyLife: cfg.KeyLife,
+		store:    cfg.Store,
+		sealer:   cfg.Sealer,
+		uses:     newUseCounter(),
+		changes:  newChangeLog(),
+		refusals: NewRefusalLog(keptRefusals),
+		log:      cfg.Logger,
+		keyLife:  cfg.KeyLife,
 	}
 	if e.log == nil {
 		e.log = slog.New(slog.DiscardHandler)
@@ -222,13 +224,13 @@ func (e *Engine) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 			defer cancel()
-			return errors.Join(e.flushUses(last), e.flushSightings(last))
+			return errors.Join(e.flushUses(last), e.shareRefusals(last), e.flushSightings(last))
 		case <-e.store.Wake():
 			err = e.catchUp(ctx)
 		case <-follow.C:
 			err = e.catchUp(ctx)
 		case <-flush.C:
-			err = e.flushUses(ctx)
+			err = errors.Join(e.flushUses(ctx), e.shareRefusals(ctx))
 		case <-minute.C:
 			err = e.Upkeep(ctx)
 		}

@@ -11,17 +11,18 @@ import (
 // can ask why. It holds no credential and nothing else that a caller wrote,
 // but for an id that claims to be a client's.
 type Refusal struct {
-	ID      string // our request id
-	At      time.Time
-	Route   string // our name of the route
-	Status  int    // of the HTTP answer
-	Addr    netip.Addr
-	Code    Code
-	Reason  Reason
-	Message string
-	Detail  string // more for the owner
-	Client  ClientID
-	Token   TokenID
+	ID      string     `json:"request_id"` // ours
+	At      time.Time  `json:"at"`
+	Route   string     `json:"route"`            // our name of it
+	Status  int        `json:"status,omitzero"`  // of the HTTP answer
+	Addr    netip.Addr `json:"address,omitzero"` // where the request came from
+	Code    Code       `json:"code"`
+	Reason  Reason     `json:"reason"`
+	Message string     `json:"message,omitempty"`
+	Detail  string     `json:"detail,omitempty"` // more for the owner
+	Client  ClientID   `json:"client,omitempty"`
+	Token   TokenID    `json:"token,omitzero"`
+	Gate    ClientID   `json:"gate,omitempty"` // the far gate that refused it, "" where a node did
 }
 
 // RefusalOf keeps what an Error tells.
@@ -80,11 +81,20 @@ func (l *RefusalLog) Find(id string) (Refusal, bool) {
 	return l.anonymous.find(id)
 }
 
+// Fresh returns up to limit refusals that it has not returned before, those of
+// somebody known first, each kind in order.
+func (l *RefusalLog) Fresh(limit int) []Refusal {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.anonymous.appendFresh(l.known.appendFresh(nil, limit), limit)
+}
+
 type refusalRing struct {
-	size int
-	next int
-	list []Refusal
-	at   map[string]int
+	size  int
+	next  int
+	fresh int // the newest so many have not been returned by appendFresh
+	list  []Refusal
+	at    map[string]int
 }
 
 func newRefusalRing(size int) refusalRing {
@@ -100,6 +110,14 @@ func (r *refusalRing) add(one Refusal) {
 	}
 	r.at[one.ID] = r.next
 	r.next = (r.next + 1) % r.size
+	r.fresh = min(r.fresh+1, r.size)
+}
+
+func (r *refusalRing) appendFresh(list []Refusal, limit int) []Refusal {
+	for ; r.fresh > 0 && len(list) < limit; r.fresh-- {
+		list = append(list, r.list[(r.next-r.fresh+r.size)%r.size])
+	}
+	return list
 }
 
 func (r *refusalRing) find(id string) (Refusal, bool) {

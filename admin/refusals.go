@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/url"
 	"time"
@@ -17,6 +18,7 @@ type Refusal struct {
 	RequestID string    `json:"request_id"`
 	At        time.Time `json:"at"`
 	Route     string    `json:"route" doc:"our name of it"`
+	Gate      string    `json:"gate,omitempty" doc:"the client id of the far gate that refused it; left out where a node did"`
 	Status    int       `json:"status" doc:"of the answer"`
 	Address   string    `json:"address,omitempty" doc:"where the request came from"`
 	Code      string    `json:"code"`
@@ -28,19 +30,21 @@ type Refusal struct {
 	Event     *Event    `json:"event,omitempty" doc:"the act behind it, where there is one"`
 }
 
-func (s *server) refusalRoutes(api huma.API, refusals *gatehouse.RefusalLog) {
+func (s *server) refusalRoutes(api huma.API) {
 	route(s, api, huma.Operation{
 		OperationID: "explain-refusal", Method: http.MethodGet, Path: "/refusals/{request_id}", Tags: []string{"Refusals"},
 		Summary: "Say why a request was refused, by the Gatehouse-Request-Id of its answer",
 	}, func(ctx context.Context, by gatehouse.Actor, in *struct {
 		ID string `path:"request_id" maxLength:"64"`
 	}) (Refusal, error) {
-		kept, ok := refusals.Find(in.ID)
-		if !ok {
+		kept, err := s.engine.Refusal(ctx, in.ID)
+		if errors.Is(err, gatehouse.ErrNotFound) {
 			e := gatehouse.Refuse(gatehouse.NotFound, gatehouse.ReasonMalformed,
-				"no refusal has this request id: ids are those of the answers' Gatehouse-Request-Id header; each node and each gate keeps its own newest, until it restarts (its log has them longer)")
+				"no refusal has this request id: ids are those of the answers' Gatehouse-Request-Id header, and refusals are kept for some hours (logs have them longer)")
 			e.Field = "request_id"
 			return Refusal{}, e
+		} else if err != nil {
+			return Refusal{}, err
 		}
 		x, err := s.engine.Explain(ctx, kept)
 		if err != nil {
@@ -53,7 +57,7 @@ func (s *server) refusalRoutes(api huma.API, refusals *gatehouse.RefusalLog) {
 func (s *server) shownRefusal(x *gatehouse.Explanation) Refusal {
 	out := Refusal{
 		RequestID: x.ID, At: x.At, Route: x.Route, Status: x.Status, Code: string(x.Code), Reason: string(x.Reason),
-		Sentence: x.Sentence, Advice: x.Advice, ClientID: string(x.Client),
+		Gate: string(x.Gate), Sentence: x.Sentence, Advice: x.Advice, ClientID: string(x.Client),
 	}
 	if x.Addr.IsValid() {
 		out.Address = x.Addr.String()

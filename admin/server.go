@@ -37,7 +37,7 @@ type Config struct {
 	Ready          func(context.Context) error // nil while the server wants requests
 	Metrics        prometheus.Gatherer
 	Logger         *slog.Logger
-	Users          *directory.Directory  // nil: end users are another provider's
+	Users          *directory.Directory // nil: end users are another provider's
 }
 
 // New returns the handler of the admin listener and socket. Serve it with

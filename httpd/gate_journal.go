@@ -34,6 +34,7 @@ func (s *Server) addGateFollowing() {
 	s.own["/gate/journal"] = s.route("gate.journal", s.serveJournal, refuseBearer)
 	s.own["/gate/lookup"] = s.route("gate.lookup", s.serveLookup, refuseBearer)
 	s.own["/gate/prove"] = s.route("gate.prove", s.serveProve, refuseBearer)
+	s.own["/gate/refusals"] = s.route("gate.refusals", s.serveRefusals, refuseBearer)
 }
 
 // EndStreams ends the feeds of the journal, so that the server can shut down.

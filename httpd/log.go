@@ -58,10 +58,10 @@ func (s *Server) logCall(c *call, took time.Duration) {
 
 // keepRefusal keeps why c was refused, for its owner to ask.
 func (s *Server) keepRefusal(c *call) {
-	if c.refusal == nil || s.refused == nil {
+	if c.refusal == nil {
 		return
 	}
 	r := gatehouse.RefusalOf(c.refusal)
 	r.ID, r.At, r.Route, r.Status, r.Addr = c.id, c.began.UTC(), c.route.label, c.status, c.addr
-	s.refused.Add(r)
+	s.engine.Refused(r)
 }

@@ -53,6 +53,8 @@ type Engine interface {
 	Lookup(ctx context.Context, tok secret.Text) (*gatehouse.TokenRecord, error)
 	LookupClient(ctx context.Context, id gatehouse.ClientID) (*gatehouse.Client, error)
 
+	Refused(r gatehouse.Refusal)
+	RefusedElsewhere(gate gatehouse.ClientID, list []gatehouse.Refusal) error
 	ReportLeak(ctx context.Context, by gatehouse.Actor, source, text string, retire bool) ([]gatehouse.Leak, error)
 }
 

@@ -92,8 +92,8 @@ func endAgent(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 func eventually(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 2 {
-		ts.Fatalf("usage: eventually STATUS URL")
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: eventually STATUS CURL-ARGS…")
 	}
 	for deadline := time.Now().Add(patience); ; time.Sleep(100 * time.Millisecond) {
 		runCurl(ts, false, args[1:])

@@ -114,10 +114,15 @@ func explains(ts *testscript.TestScript, neg bool, args []string) {
 	want, err := regexp.Compile(args[0])
 	ts.Check(err)
 	_, header, _ := answered(ts)
-	cmd := gatehouseCommand(ts, "explain", header.Get("Gatehouse-Request-Id"), "--json", "--data", ts.Getenv("DATA"))
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		ts.Fatalf("explain: %v: %s", err, out)
+	var out []byte
+	for deadline := time.Now().Add(patience); ; time.Sleep(100 * time.Millisecond) { // a far gate reports once a second
+		cmd := gatehouseCommand(ts, "explain", header.Get("Gatehouse-Request-Id"), "--json", "--data", ts.Getenv("DATA"))
+		if out, err = cmd.CombinedOutput(); err == nil {
+			break
+		}
+		if time.Now().After(deadline) || !bytes.Contains(out, []byte("no refusal has this request id")) {
+			ts.Fatalf("explain: %v: %s", err, out)
+		}
 	}
 	fmt.Fprintf(ts.Stdout(), "%s", out)
 	var said struct {

@@ -19,6 +19,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -47,6 +48,9 @@ type Config struct {
 	// everything is refused with Unavailable, unless OnLagOpen is set.
 	MaxLag    time.Duration
 	OnLagOpen bool
+	// Refusals are what is refused by the owner of the Follower: the authority is
+	// told, so that its owner can ask there. Nil: it is not.
+	Refusals *gatehouse.RefusalLog
 	// HTTP is the client to use; nil is one of its own. A Timeout would end the feed.
 	HTTP   *http.Client
 	Logger *slog.Logger // nil: none
@@ -149,6 +153,11 @@ const (
 
 // Run follows the journal until ctx ends, whatever happens to the connection.
 func (f *Follower) Run(ctx context.Context) error {
+	if f.cfg.Refusals != nil {
+		var reporting sync.WaitGroup
+		defer reporting.Wait()
+		reporting.Go(func() { f.report(ctx) })
+	}
 	pause := firstPause
 	for {
 		began := time.Now()

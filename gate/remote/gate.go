@@ -29,6 +29,9 @@ const (
 	drainTimeout      = 15 * time.Second
 )
 
+// keptRefusals is how many wait to be reported to the authority.
+const keptRefusals = 1024
+
 // A Gate is a verifier with its listeners. Open makes it, Run serves.
 type Gate struct {
 	settings *Settings
@@ -47,9 +50,10 @@ type Gate struct {
 // policies those whose tokens it knows. On an error it holds nothing.
 func Open(ctx context.Context, s *Settings, dialects []*dialect.Dialect, policies []gatehouse.Policy, log *slog.Logger) (g *Gate, err error) {
 	g = &Gate{settings: s, log: log}
+	refusals := gatehouse.NewRefusalLog(keptRefusals)
 	if g.follower, err = follow.New(follow.Config{
 		Authority: s.Authority, ClientID: s.ClientID, ClientSecret: s.ClientSecret, Environment: s.Environment,
-		Policies: policies, MaxLag: s.MaxLag, OnLagOpen: s.OnLagOpen, Logger: log,
+		Policies: policies, MaxLag: s.MaxLag, OnLagOpen: s.OnLagOpen, Refusals: refusals, Logger: log,
 	}); err != nil {
 		return nil, err
 	}
@@ -65,7 +69,7 @@ func Open(ctx context.Context, s *Settings, dialects []*dialect.Dialect, policie
 	if err != nil {
 		return nil, err
 	}
-	g.handler = newHandler(g.follower, s, dialects, meter, log)
+	g.handler = newHandler(g.follower, s, dialects, meter, refusals, log)
 	if s.ProxyListen != "" {
 		i := slices.IndexFunc(dialects, func(d *dialect.Dialect) bool { return d.Name == s.ProxyDialect })
 		switch {

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
+	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -28,7 +29,7 @@ const (
 	HeaderStale = "Gatehouse-Journal-Stale"
 )
 
-func newHandler(f *follow.Follower, s *Settings, dialects []*dialect.Dialect, m *meter, log *slog.Logger) *handler {
+func newHandler(f *follow.Follower, s *Settings, dialects []*dialect.Dialect, m *meter, refusals *gatehouse.RefusalLog, log *slog.Logger) *handler {
 	byName := make(map[string]*dialect.Dialect, len(dialects))
 	for _, d := range dialects {
 		byName[d.Name] = d
@@ -37,7 +38,7 @@ func newHandler(f *follow.Follower, s *Settings, dialects []*dialect.Dialect, m 
 	if s.Routes != nil {
 		verify.AskByRoutes(s.Routes, s.TrustedProxies)
 	}
-	h := &handler{follower: f, meter: m, log: log, verify: verify, envoy: verify}
+	h := &handler{follower: f, meter: m, refusals: refusals, log: log, verify: verify, envoy: verify}
 	if s.EnvoyBodies {
 		shown := *verify
 		shown.HoldCalls(gate.NewCalls(f, dialects, s.BodyLimit))
@@ -71,6 +72,7 @@ const envoyPrefix = "/gate/ext_authz"
 type handler struct {
 	follower *follow.Follower
 	meter    *meter
+	refusals *gatehouse.RefusalLog
 	log      *slog.Logger
 	verify   *gate.Verify
 	envoy    *gate.Verify // what Envoy asks over gRPC
@@ -120,6 +122,12 @@ func (h *handler) told(id, peer string, refusal *gatehouse.Error, stale bool) {
 		}
 		return
 	}
+	kept := gatehouse.RefusalOf(refusal)
+	kept.ID, kept.At, kept.Route = id, time.Now().UTC(), "gate"
+	if at, err := netip.ParseAddrPort(peer); err == nil {
+		kept.Addr = at.Addr()
+	}
+	h.refusals.Add(kept)
 	attrs := []any{"request_id", id, "peer", peer, "code", string(refusal.Code), "reason", string(refusal.Reason)}
 	if refusal.Client != "" {
 		attrs = append(attrs, "client", string(refusal.Client))
