@@ -9,7 +9,7 @@ import (
 )
 
 // MaxRefusals is how many refusals a gate reports at once.
-const MaxRefusals = 32
+const MaxRefusals = 20
 
 // MarshalRefusals writes what a gate reports of the requests that it refused.
 func MarshalRefusals(list []gatehouse.Refusal) ([]byte, error) { return json.Marshal(list) }
