@@ -8,6 +8,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse"
 	"github.com/gatehouse-auth/gatehouse/dialect"
+	"github.com/gatehouse-auth/gatehouse/reference"
 )
 
 // A dialectSet is the routes of all loaded dialects. It is immutable: a reload
@@ -17,6 +18,7 @@ type dialectSet struct {
 	exact  map[string]*route // by path
 	folded map[string]*route // by path in lower case, of dialects whose paths have any case
 	holed  []holedPath       // paths with holes, which can't be looked up
+	docs   *reference.Pages
 }
 
 type holedPath struct {
@@ -40,7 +42,7 @@ func (s *Server) SetDialects(all []*dialect.Dialect) error {
 func (s *Server) dialectSet(all []*dialect.Dialect) (*dialectSet, error) {
 	set := &dialectSet{
 		byName: make(map[string]*dialect.Dialect, len(all)),
-		exact:  map[string]*route{}, folded: map[string]*route{},
+		exact:  map[string]*route{}, folded: map[string]*route{}, docs: reference.New(s.about, all),
 	}
 	if err := dialect.Conflict(all...); err != nil {
 		return nil, err

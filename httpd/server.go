@@ -22,6 +22,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse"
 	"github.com/gatehouse-auth/gatehouse/dialect"
 	"github.com/gatehouse-auth/gatehouse/gate"
+	"github.com/gatehouse-auth/gatehouse/reference"
 	"github.com/gatehouse-auth/gatehouse/secret"
 	"github.com/gatehouse-auth/gatehouse/token"
 )
@@ -73,6 +74,11 @@ type Config struct {
 
 	LeakReports LeakReports
 
+	// BaseURL is where callers reach the listener, for the reference pages; ""
+	// is the issuer. Docs is whose pages they are.
+	BaseURL string
+	Docs    reference.Brand
+
 	Logger  *slog.Logger // nil: none
 	Metrics *Metrics     // nil: none
 }
@@ -89,7 +95,10 @@ type Server struct {
 
 	own      map[string]*route // by exact path; fixed
 	unknown  *route
-	pages    *route // everything below /connect/; nil where there are none
+	docs     *route
+	docsCall *route
+	about    reference.Config // what the reference pages are made of
+	pages    *route           // everything below /connect/; nil where there are none
 	dialects atomic.Pointer[dialectSet]
 	setting  sync.Mutex // held while dialects changes
 
@@ -117,6 +126,8 @@ func New(cfg Config) (*Server, error) {
 	s.addGate()
 	s.addGateFollowing()
 	s.addLeakReports(cfg.LeakReports)
+	s.docs, s.docsCall = s.route("docs", s.serveDocs, refuseStandard), s.route("docs.call", s.serveDocsCall, refuseBearer)
+	s.about = docsConfig(cfg)
 	if err := s.SetDialects(cfg.Dialects); err != nil {
 		return nil, err
 	}
@@ -156,6 +167,9 @@ func (s *Server) find(r *http.Request) *route {
 		return s.pages
 	}
 	if rt := s.dialects.Load().find(r); rt != nil {
+		return rt
+	}
+	if rt := s.findDocs(r); rt != nil {
 		return rt
 	}
 	return s.unknown

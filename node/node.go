@@ -226,6 +226,7 @@ func (n *Node) handlers() (public, operators http.Handler, err error) {
 		return nil, nil, err
 	}
 	n.public, err = httpd.New(httpd.Config{
+		BaseURL: cmp.Or(n.settings.Issuer, n.URL()), Docs: n.settings.Docs,
 		Engine: n.engine, Dialects: n.Dialects(), Connect: pages, TrustedProxies: n.settings.TrustedProxies, Dev: n.settings.Dev,
 		Logger: n.log, Metrics: metrics, LeakReports: n.settings.Leaks,
 	})

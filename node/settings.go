@@ -18,6 +18,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/admin"
 	"github.com/gatehouse-auth/gatehouse/connect/upstream"
 	"github.com/gatehouse-auth/gatehouse/httpd"
+	"github.com/gatehouse-auth/gatehouse/reference"
 	"github.com/gatehouse-auth/gatehouse/secret"
 	"github.com/gatehouse-auth/gatehouse/sharedlimit"
 )
@@ -45,6 +46,7 @@ type Settings struct {
 	LogLevel       slog.Level
 	Leaks          httpd.LeakReports // secret scanners whose reports are taken
 	Upstream       *upstream.Config  // where end users sign in; nil is the built-in directory
+	Docs           reference.Brand   // whose name stands on the reference pages
 	Dev            bool              // plain HTTP on loopback, whatever stands before it
 }
 
@@ -64,6 +66,7 @@ var known = []setting{
 	{key: "trusted_proxies", list: true}, {key: "environments", list: true}, {key: "dialects", list: true},
 	{key: "key_encryption_key", secret: true}, {key: "admin_token", secret: true},
 	{key: "journal.max_lag"}, {key: "journal.on_lag"}, {key: "drain_delay"}, {key: "log_level"},
+	{key: "docs.name"}, {key: "docs.logo"}, {key: "docs.hosts.sandbox"}, {key: "docs.hosts.live"},
 	{key: "leaks.keys"}, {key: "leaks.client_secrets"},
 	{key: "redis", secret: true},
 	{key: "connect.identity"}, {key: "connect.identity.issuer"}, {key: "connect.identity.client_id"}, {key: "connect.identity.client_secret", secret: true},
@@ -244,6 +247,9 @@ func parse(k *koanf.Koanf) (s Settings, err error) {
 		return s, fmt.Errorf("log_level: %q must be debug, info, warn or error", k.String("log_level"))
 	}
 	if s.Upstream, err = parseIdentity(k); err != nil {
+		return s, err
+	}
+	if s.Docs, err = parseDocs(k); err != nil {
 		return s, err
 	}
 	s.Leaks, err = parseLeaks(k)
