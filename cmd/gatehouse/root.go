@@ -63,7 +63,7 @@ func newRoot() *cobra.Command {
 	root.PersistentFlags().Bool("json", false, "print one JSON document on stdout")
 	root.AddCommand(devCommand(), serveCommand(),
 		clientCommand(), secretCommand(), tokenCommand(), connectionCommand(),
-		keyCommand(), dialectCommand(), auditCommand(), agentCommand(), gateCommand(), explainCommand(), versionCommand())
+		importCommand(), keyCommand(), dialectCommand(), auditCommand(), agentCommand(), gateCommand(), explainCommand(), versionCommand())
 	return root
 }
 
