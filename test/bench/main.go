@@ -1,7 +1,8 @@
 // Command bench measures a running Gatehouse beside two yardsticks, in turn and
-// on the same cores, and prints the figures of docs/benchmarks.md. It needs wrk.
+// on the same cores, and the agent beside nginx, and prints the figures of
+// docs/benchmarks.md. It needs wrk, and nginx for the agent.
 //
-//	go run ./test/bench [-rounds 5] [-seconds 4]
+//	go run ./test/bench [-rounds 5] [-seconds 4] [-client]
 package main
 
 import (
@@ -28,17 +29,18 @@ func main() {
 	log.SetFlags(0)
 	rounds := flag.Int("rounds", 5, "measurements of each, in turn")
 	seconds := flag.Int("seconds", 4, "length of one measurement")
+	client := flag.Bool("client", false, "measure only the client side: the agent beside nginx")
 	yardstick := flag.Bool("yardstick", false, "serve the yardsticks (what the command starts for itself)")
 	flag.Parse()
 	if *yardstick {
 		log.Fatal(serveYardsticks())
 	}
-	if err := run(*rounds, *seconds); err != nil {
+	if err := run(*rounds, *seconds, *client); err != nil {
 		log.Fatal(err)
 	}
 }
 
-func run(rounds, seconds int) error {
+func run(rounds, seconds int, clientOnly bool) error {
 	dir, err := os.MkdirTemp("", "gatehouse-bench")
 	if err != nil {
 		return err
@@ -49,6 +51,10 @@ func run(rounds, seconds int) error {
 	build.Env, build.Stderr = append(os.Environ(), "CGO_ENABLED=0"), os.Stderr
 	if err := build.Run(); err != nil {
 		return fmt.Errorf("building: %w", err)
+	}
+	w := wrk{seconds: seconds, dir: dir}
+	if err := measureAgent(binary, w, rounds); err != nil || clientOnly {
+		return err
 	}
 	if err := measureStart(binary, dir, rounds); err != nil {
 		return err
@@ -70,7 +76,6 @@ func run(rounds, seconds int) error {
 	}
 	defer stop(yard)
 
-	w := wrk{seconds: seconds, dir: dir}
 	issue, err := w.script("issue", issueScript(server))
 	if err != nil {
 		return err
