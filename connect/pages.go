@@ -78,16 +78,20 @@ func New(cfg Config) (*Pages, error) {
 		return nil, err
 	}
 	p.routes = map[string]step{
-		"GET /connect/open":         (*visit).open,
-		"GET /connect/sign-in":      (*visit).showSignIn,
-		"POST /connect/sign-in":     (*visit).signIn,
-		"POST /connect/sign-out":    (*visit).signOut,
-		"POST /connect/upstream":    (*visit).leaveForUpstream,
-		"GET " + callbackPath:       (*visit).returnFromUpstream,
-		"GET /connect/consent":      (*visit).showConsent,
-		"POST /connect/consent":     (*visit).decide,
-		"GET /connect/connections":  (*visit).showConnections,
-		"POST /connect/connections": (*visit).endConnections,
+		"GET /connect/open":                (*visit).open,
+		"GET /connect/sign-in":             (*visit).showSignIn,
+		"POST /connect/sign-in":            (*visit).signIn,
+		"POST /connect/sign-out":           (*visit).signOut,
+		"POST /connect/upstream":           (*visit).leaveForUpstream,
+		"GET " + callbackPath:              (*visit).returnFromUpstream,
+		"POST /connect/passkey/begin":      (*visit).beginPasskey,
+		"POST /connect/passkey/finish":     (*visit).finishPasskey,
+		"POST /connect/passkey/add/begin":  (*visit).beginAdding,
+		"POST /connect/passkey/add/finish": (*visit).finishAdding,
+		"GET /connect/consent":             (*visit).showConsent,
+		"POST /connect/consent":            (*visit).decide,
+		"GET /connect/connections":         (*visit).showConnections,
+		"POST /connect/connections":        (*visit).endConnections,
 	}
 	for path, a := range p.views.assets {
 		p.routes["GET "+path] = a.serve
@@ -205,18 +209,22 @@ func malformed(err error) error {
 // goTo sends the browser to another page of ours. Reload and Back repeat the page
 // then, and not what was sent to get there.
 func (v *visit) goTo(path string, params ...string) error {
+	v.redirect(v.link(path, params...))
+	return nil
+}
+
+// link is the URL of a page of ours; params are names and values in turn.
+func (v *visit) link(path string, params ...string) string {
 	q := url.Values{}
 	for i := 0; i+1 < len(params); i += 2 {
 		if params[i+1] != "" {
 			q.Set(params[i], params[i+1])
 		}
 	}
-	location := v.base + path
-	if len(q) > 0 {
-		location += "?" + q.Encode()
+	if len(q) == 0 {
+		return v.base + path
 	}
-	v.redirect(location)
-	return nil
+	return v.base + path + "?" + q.Encode()
 }
 
 func (v *visit) redirect(location string) {

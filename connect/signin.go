@@ -54,12 +54,17 @@ func (v *visit) showSignIn() error {
 	return v.signInPage(f, http.StatusOK, "", "")
 }
 
-// signedIn goes on to what the user has signed in for.
-func (v *visit) signedIn(f purpose) error {
+// next is what the user has signed in for.
+func (v *visit) next(f purpose) string {
 	if f.ask == nil {
-		return v.goTo("/connect/connections", f.params()...)
+		return v.link("/connect/connections", f.params()...)
 	}
-	return v.goTo("/connect/consent", f.params()...)
+	return v.link("/connect/consent", f.params()...)
+}
+
+func (v *visit) signedIn(f purpose) error {
+	v.redirect(v.next(f))
+	return nil
 }
 
 // signInPage shows the form, with what was wrong with the last try.

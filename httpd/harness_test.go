@@ -17,6 +17,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"github.com/gatehouse-auth/gatehouse"
+	"github.com/gatehouse-auth/gatehouse/connect/directory"
 	"github.com/gatehouse-auth/gatehouse/credential"
 	"github.com/gatehouse-auth/gatehouse/dialect"
 	"github.com/gatehouse-auth/gatehouse/httpd"
@@ -37,6 +38,7 @@ type house struct {
 	log    *lockedBuffer
 	clock  *testClock
 	spoken map[string]*dialect.Dialect
+	users  *directory.Directory // of a house with Connect
 }
 
 type testClock struct {

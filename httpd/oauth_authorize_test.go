@@ -46,18 +46,19 @@ func newConnectHouse(t testing.TB, change ...func(*gatehouse.Config, *httpd.Conf
 	h := newHouse(t, append(change, func(e *gatehouse.Config, s *httpd.Config) {
 		store, sealer, serving = e.Store, e.Sealer, *s
 	})...)
-	users, err := directory.New(directory.Config{Store: store, Sealer: sealer, Now: h.clock.now, URL: issuer})
+	var err error
+	h.users, err = directory.New(directory.Config{Store: store, Sealer: sealer, Now: h.clock.now, URL: issuer, Cost: credential.Argon2{Passes: 1, MemoryKiB: 64, Lanes: 1}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, env := range gatehouse.Environments {
-		if _, err := users.Create(t.Context(), operator, directory.NewUser{Environment: env, Name: "anna", Display: "Anna", Password: secret.New(password)}); err != nil {
+		if _, err := h.users.Create(t.Context(), operator, directory.NewUser{Environment: env, Name: "anna", Display: "Anna", Password: secret.New(password)}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	serving.Engine = h.engine
 	if serving.Connect, err = connect.New(connect.Config{
-		Engine: h.engine, Documents: store, Identity: connect.Identity{Passwords: users, Standing: users.Standing},
+		Engine: h.engine, Documents: store, Identity: connect.Identity{Passwords: h.users, Standing: h.users.Standing},
 		Dialects: func() []*dialect.Dialect { return serving.Dialects },
 	}); err != nil {
 		t.Fatal(err)

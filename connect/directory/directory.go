@@ -36,8 +36,7 @@ type Config struct {
 	Shared gatehouse.SharedLimits // counts them for all nodes; nil: each node for itself
 	Checks int                    // passwords checked at once; 0 is 2, which is 128 MiB
 	Logger *slog.Logger           // nil discards
-
-	cost credential.Argon2 // tests only: cheaper passwords
+	Cost   credential.Argon2      // of new passwords; zero is what RFC 9106 recommends
 }
 
 // A Directory signs its users in. It is safe for concurrent use.
@@ -65,7 +64,7 @@ func New(cfg Config) (*Directory, error) {
 		checks = 2
 	}
 	d := &Directory{
-		store: cfg.Store, sealer: cfg.Sealer, now: cfg.Now, checker: credential.NewChecker(checks), cost: cfg.cost, log: cfg.Logger,
+		store: cfg.Store, sealer: cfg.Sealer, now: cfg.Now, checker: credential.NewChecker(checks), cost: cfg.Cost, log: cfg.Logger,
 		tries: newTries(cfg.Shared, cfg.Now, cfg.Limits),
 	}
 	if d.log == nil {

@@ -48,7 +48,7 @@ func newFixture(t *testing.T, limits bool) *fixture {
 	f := &fixture{T: t, store: store, at: time.Now()}
 	f.Directory, err = New(Config{
 		Store: store, Sealer: sealer, URL: "https://auth.example.com", Limits: limits, Now: f.clock,
-		cost: credential.Argon2{Passes: 1, MemoryKiB: 64, Lanes: 1},
+		Cost: credential.Argon2{Passes: 1, MemoryKiB: 64, Lanes: 1},
 	})
 	if err != nil {
 		t.Fatal(err)

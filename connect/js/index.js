@@ -44,7 +44,6 @@ export function openFrame(options) {
   const { url, state } = request(options, 'frame');
   const frame = document.createElement('iframe');
   frame.title = options.title || 'Connect';
-  frame.allow = 'publickey-credentials-get';
   frame.style.cssText = 'border:0;width:100%;height:100%;min-height:600px';
   const answered = answer(url, state, () => frame.contentWindow, options.signal, () => frame.remove(), () => !frame.isConnected);
   frame.src = url;

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import * as oauth from 'oauth4webapi';
 import { demo, gatehouse, issuer, url } from './server.mjs';
+import { Browser, alice } from './user.mjs';
 
 const plain = { [oauth.allowInsecureRequests]: true }; // the server is on loopback
 
@@ -161,4 +162,84 @@ test('the gate lets a live token pass and challenges everything else', async () 
   await assert.rejects(ask(live.access_token, 'environment=live&scope=write'), challenge(403, 'insufficient_scope'));
   await assert.rejects(ask(sandbox.access_token, 'environment=live'), challenge(401, 'invalid_token'));
   await assert.rejects(ask('of-nobody', 'environment=live'), challenge(401, 'invalid_token'));
+});
+
+// Authorization code with PKCE, and pushed. The sandbox is where test users are.
+const back = 'https://app.example/oauth4webapi';
+
+function app(name) {
+  const created = gatehouse('client', 'create', '--name', name, '--dialect', 'oauth2', '--environment', 'sandbox',
+    '--scope', 'read', '--scope', 'write', '--refresh', '--redirect-uri', `sandbox=${back}`);
+  return { id: created.secrets[0].client_id, secret: created.secrets[0].client_secret };
+}
+
+async function asked(who, more = {}) {
+  const verifier = oauth.generateRandomCodeVerifier();
+  const state = oauth.generateRandomState();
+  const parameters = new URLSearchParams({
+    response_type: 'code', client_id: who.id, redirect_uri: back, state, scope: 'read',
+    code_challenge: await oauth.calculatePKCECodeChallenge(verifier), code_challenge_method: 'S256', ...more,
+  });
+  return { verifier, state, parameters };
+}
+
+async function exchanged(as, who, location, { verifier, state }) {
+  const client = { client_id: who.id };
+  const answer = oauth.validateAuthResponse(as, client, location, state);
+  const response = await oauth.authorizationCodeGrantRequest(as, client, oauth.ClientSecretBasic(who.secret), answer, back, verifier, plain);
+  return oauth.processAuthorizationCodeResponse(as, client, response);
+}
+
+test('authorization code: the metadata says PKCE, iss and PAR', async () => {
+  const as = await discover('sandbox');
+  assert.deepEqual(as.code_challenge_methods_supported, ['S256']);
+  assert.deepEqual(as.response_types_supported, ['code']);
+  assert.equal(as.authorization_response_iss_parameter_supported, true);
+  assert.equal(as.pushed_authorization_request_endpoint, `${url}/oauth2/par`);
+});
+
+test('authorization code: by redirect, and pushed', async () => {
+  const as = await discover('sandbox');
+  const who = app('oauth4webapi code');
+  for (const pushed of [false, true]) {
+    const request = await asked(who);
+    const authorize = new URL(as.authorization_endpoint);
+    if (pushed) {
+      const client = { client_id: who.id };
+      const response = await oauth.pushedAuthorizationRequest(as, client, oauth.ClientSecretPost(who.secret), request.parameters, plain);
+      const { request_uri: uri, expires_in: life } = await oauth.processPushedAuthorizationResponse(as, client, response);
+      assert.equal(life, 90);
+      authorize.search = new URLSearchParams({ client_id: who.id, request_uri: uri });
+    } else {
+      authorize.search = request.parameters;
+    }
+    const token = await exchanged(as, who, await new Browser().answer(authorize.href), request);
+    assert.equal(token.scope, 'read');
+    assert.equal(typeof token.refresh_token, 'string');
+    const resource = new Request('http://api.example/', { headers: { authorization: `Bearer ${token.access_token}` } });
+    const claims = await oauth.validateJwtAccessToken(as, resource, issuer('sandbox'), plain);
+    assert.equal(claims.client_id, who.id);
+    assert.notEqual(claims.sub, who.id);
+  }
+});
+
+test('authorization code: a refusal, a wrong verifier, and the other issuer are told apart', async () => {
+  const as = await discover('sandbox');
+  const who = app('oauth4webapi refused');
+  const refused = await asked(who);
+  const authorize = new URL(as.authorization_endpoint);
+  authorize.search = refused.parameters;
+  const browser = new Browser();
+  const denied = await browser.answer(authorize.href, alice, 'deny');
+  assert.throws(() => oauth.validateAuthResponse(as, { client_id: who.id }, denied, refused.state), { error: 'access_denied' });
+  // Mix-up: the answer of the sandbox is none of live's (RFC 9207).
+  assert.throws(() => oauth.validateAuthResponse({ ...as, issuer: issuer('live') }, { client_id: who.id }, denied, refused.state), /iss/);
+
+  const request = await asked(who);
+  authorize.search = request.parameters;
+  const location = await browser.answer(authorize.href);
+  await assert.rejects(exchanged(as, who, location, { ...request, verifier: oauth.generateRandomCodeVerifier() }), { error: 'invalid_grant' });
+  const token = await exchanged(as, who, location, request); // the wrong try did not use the code up
+  assert.ok(token.access_token);
+  await assert.rejects(exchanged(as, who, location, request), { error: 'invalid_grant' });
 });

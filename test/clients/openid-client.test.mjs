@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import * as openid from 'openid-client';
 import { demo, gatehouse, issuer } from './server.mjs';
+import { Browser } from './user.mjs';
 
 const discover = (who, environment, authentication) =>
   openid.discovery(new URL(issuer(environment)), who.id, who.secret, authentication, {
@@ -69,3 +70,28 @@ test('a refused secret is an error that the library understands', async () => {
     return true;
   });
 });
+
+for (const pushed of [false, true]) {
+  test(`authorization code with PKCE${pushed ? ', pushed' : ''}: from the metadata to a refreshed token`, async () => {
+    const back = 'https://app.example/openid-client';
+    const created = gatehouse('client', 'create', '--name', 'openid-client code', '--dialect', 'oauth2', '--environment', 'sandbox',
+      '--scope', 'read', '--scope', 'write', '--refresh', '--redirect-uri', `sandbox=${back}`);
+    const who = { id: created.secrets[0].client_id, secret: created.secrets[0].client_secret };
+    const config = await discover(who, 'sandbox', openid.ClientSecretBasic(who.secret));
+    const verifier = openid.randomPKCECodeVerifier();
+    const state = openid.randomState();
+    const parameters = {
+      redirect_uri: back, scope: 'read write', state, code_challenge: await openid.calculatePKCECodeChallenge(verifier), code_challenge_method: 'S256',
+    };
+    const authorize = await (pushed ? openid.buildAuthorizationUrlWithPAR : openid.buildAuthorizationUrl)(config, parameters);
+    const location = await new Browser().answer(authorize.href);
+    const token = await openid.authorizationCodeGrant(config, location, { pkceCodeVerifier: verifier, expectedState: state });
+    assert.equal(token.scope, 'read write');
+    const refreshed = await openid.refreshTokenGrant(config, token.refresh_token);
+    const seen = await openid.tokenIntrospection(config, refreshed.access_token);
+    assert.equal(seen.active, true);
+    assert.notEqual(seen.sub, who.id);
+    await openid.tokenRevocation(config, refreshed.refresh_token);
+    assert.deepEqual(await openid.tokenIntrospection(config, token.access_token), { active: false });
+  });
+}
