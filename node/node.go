@@ -217,6 +217,7 @@ func (n *Node) handlers() (public, operators http.Handler, err error) {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	n.measureLimits(registry)
+	n.measureArrivals(registry)
 	metrics, err := httpd.NewMetrics(registry)
 	if err != nil {
 		return nil, nil, err
