@@ -204,36 +204,52 @@ func (e *Engine) Ready(ctx context.Context) error {
 // Run follows the journal and does what is due: rotation, expiry, the counts
 // of uses. It returns when ctx has ended, after a last flush.
 func (e *Engine) Run(ctx context.Context) error {
-	follow := time.NewTicker(e.maxLag / 5)
-	defer follow.Stop()
+	var beside sync.WaitGroup
+	defer beside.Wait()
+	beside.Go(func() { e.follow(ctx) })
+	if e.members != nil {
+		beside.Go(func() { e.members.run(ctx) })
+	}
 	flush := time.NewTicker(time.Second)
 	defer flush.Stop()
 	minute := time.NewTicker(time.Minute)
 	defer minute.Stop()
-	if e.members != nil {
-		var saying sync.WaitGroup
-		defer saying.Wait()
-		saying.Go(func() { e.members.run(ctx) })
-	}
 	err := e.rotateDue(ctx) // a first start left keys to be made
 	for {
-		if err != nil && ctx.Err() == nil {
-			e.log.Error("background work failed; it will be tried again", "error", err)
-		}
+		e.complain(ctx, err)
 		select {
 		case <-ctx.Done():
 			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 			defer cancel()
 			return errors.Join(e.flushUses(last), e.shareRefusals(last), e.flushSightings(last))
-		case <-e.store.Wake():
-			err = e.catchUp(ctx)
-		case <-follow.C:
-			err = e.catchUp(ctx)
 		case <-flush.C:
 			err = errors.Join(e.flushUses(ctx), e.shareRefusals(ctx))
 		case <-minute.C:
 			err = e.Upkeep(ctx)
 		}
+	}
+}
+
+// follow reads the journal whenever it may have grown, and often enough to know
+// that it hasn't. It waits for nothing else that Run does: what was revoked
+// elsewhere passes here until it is read.
+func (e *Engine) follow(ctx context.Context) {
+	tick := time.NewTicker(e.maxLag / 5)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-e.store.Wake():
+		case <-tick.C:
+		}
+		e.complain(ctx, e.catchUp(ctx))
+	}
+}
+
+func (e *Engine) complain(ctx context.Context, err error) {
+	if err != nil && ctx.Err() == nil {
+		e.log.Error("background work failed; it will be tried again", "error", err)
 	}
 }
 
