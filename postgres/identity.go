@@ -56,11 +56,17 @@ func requireIdentity(ctx context.Context, conn *pgx.Conn) error {
 
 // adopt makes this database the one that the ledger is served from.
 func (t *actTx) adopt() error {
-	is, err := identity(t.ctx, t.tx.Conn())
+	t.changed = true
+	return adoptIn(t.ctx, t.tx)
+}
+
+func adoptIn(ctx context.Context, tx pgx.Tx) error {
+	is, err := identity(ctx, tx.Conn())
 	if err != nil || is == "" {
 		return err
 	}
-	return t.exec("INSERT INTO settings (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value", identitySetting, []byte(is))
+	_, err = tx.Exec(ctx, "INSERT INTO settings (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value", identitySetting, []byte(is))
+	return err
 }
 
 // requireAlone refuses while nodes are connected to the database: what one of

@@ -25,13 +25,7 @@ func (s *Store) SaveKeys(ctx context.Context, act gatehouse.Act, keys []gatehous
 		}
 		b := &pgx.Batch{}
 		for _, k := range keys {
-			b.Queue(`INSERT INTO keys (id, format, counter, environment, algorithm, public, sealed, published, signs_from, retired, gone, compromised)
-				VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
-				ON CONFLICT (id) DO UPDATE SET environment = excluded.environment, algorithm = excluded.algorithm, sealed = excluded.sealed,
-				published = excluded.published, signs_from = excluded.signs_from, retired = excluded.retired, gone = excluded.gone,
-				compromised = excluded.compromised`,
-				k.ID, k.Realm.Format, k.Index, k.Realm.Environment, string(k.Realm.Algorithm), k.Public, k.Sealed,
-				moment(k.PublishedAt), moment(k.SignsFrom), moment(k.RetiredAt), moment(k.GoneAt), k.Compromised)
+			queueKey(b, &k)
 		}
 		if err := t.tx.SendBatch(t.ctx, b).Close(); err != nil {
 			return false, err
@@ -39,6 +33,16 @@ func (s *Store) SaveKeys(ctx context.Context, act gatehouse.Act, keys []gatehous
 		t.journal(gatehouse.Entry{At: act.At, Kind: gatehouse.EntryKeysChanged})
 		return true, nil
 	})
+}
+
+func queueKey(b *pgx.Batch, k *gatehouse.KeyRecord) {
+	b.Queue(`INSERT INTO keys (id, format, counter, environment, algorithm, public, sealed, published, signs_from, retired, gone, compromised)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+		ON CONFLICT (id) DO UPDATE SET environment = excluded.environment, algorithm = excluded.algorithm, sealed = excluded.sealed,
+		published = excluded.published, signs_from = excluded.signs_from, retired = excluded.retired, gone = excluded.gone,
+		compromised = excluded.compromised`,
+		k.ID, k.Realm.Format, k.Index, k.Realm.Environment, string(k.Realm.Algorithm), k.Public, k.Sealed,
+		moment(k.PublishedAt), moment(k.SignsFrom), moment(k.RetiredAt), moment(k.GoneAt), k.Compromised)
 }
 
 // checkKeys refuses keys that stand in the way of others, of those that are

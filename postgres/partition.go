@@ -157,47 +157,51 @@ func (s *Store) partition(ctx context.Context, b bucket) (*partition, error) {
 // made first and attached then, which holds up neither readers nor writers.
 func (s *Store) makePartition(ctx context.Context, b bucket) error {
 	err := pgx.BeginFunc(ctx, s.reads, func(tx pgx.Tx) error {
-		// The row of meta keeps two nodes from changing the set of partitions at once.
 		_, err := tx.Exec(ctx, "SELECT set_config('lock_timeout', $1, true)", millis(lockTimeout))
 		if err != nil {
 			return err
 		}
-		var id int32
-		if err := tx.QueryRow(ctx, "SELECT partitions + 1 FROM meta FOR UPDATE").Scan(&id); err != nil {
-			return err
-		}
-		low, high := b.bounds()
-		var there bool
-		err = tx.QueryRow(ctx, "SELECT EXISTS (SELECT FROM partitions WHERE span = $1 AND low = $2 AND dropped IS NULL)", b.span, low).Scan(&there)
-		if err != nil || there {
-			return err
-		}
-		_, err = tx.Exec(ctx, `WITH counted AS (UPDATE meta SET partitions = $1)
-			INSERT INTO partitions (id, span, low, high) VALUES ($1, $2, $3, $4)`, id, b.span, low, high)
-		if err != nil {
-			return err
-		}
-		from, to := "(0, MINVALUE)", "(0, MAXVALUE)"
-		if b.span != ever {
-			from = fmt.Sprintf("(%d, '%s')", b.span, low.Time.Format(time.RFC3339))
-			to = fmt.Sprintf("(%d, '%s')", b.span, high.Time.Format(time.RFC3339))
-		}
-		for _, table := range partitioned {
-			for _, ddl := range []string{
-				fmt.Sprintf("CREATE TABLE %s_%d (LIKE %s INCLUDING ALL)", table, id, table),
-				fmt.Sprintf("ALTER TABLE %s ATTACH PARTITION %s_%d FOR VALUES FROM %s TO %s", table, table, id, from, to),
-			} {
-				if _, err := tx.Exec(ctx, ddl); err != nil {
-					return err
-				}
-			}
-		}
-		return nil
+		return makePartitionIn(ctx, tx, b)
 	})
 	if err != nil {
 		return err
 	}
 	return s.parts.refresh(ctx, s.reads)
+}
+
+func makePartitionIn(ctx context.Context, tx pgx.Tx, b bucket) error {
+	// The row of meta keeps two nodes from changing the set of partitions at once.
+	var id int32
+	if err := tx.QueryRow(ctx, "SELECT partitions + 1 FROM meta FOR UPDATE").Scan(&id); err != nil {
+		return err
+	}
+	low, high := b.bounds()
+	var there bool
+	err := tx.QueryRow(ctx, "SELECT EXISTS (SELECT FROM partitions WHERE span = $1 AND low = $2 AND dropped IS NULL)", b.span, low).Scan(&there)
+	if err != nil || there {
+		return err
+	}
+	_, err = tx.Exec(ctx, `WITH counted AS (UPDATE meta SET partitions = $1)
+		INSERT INTO partitions (id, span, low, high) VALUES ($1, $2, $3, $4)`, id, b.span, low, high)
+	if err != nil {
+		return err
+	}
+	from, to := "(0, MINVALUE)", "(0, MAXVALUE)"
+	if b.span != ever {
+		from = fmt.Sprintf("(%d, '%s')", b.span, low.Time.Format(time.RFC3339))
+		to = fmt.Sprintf("(%d, '%s')", b.span, high.Time.Format(time.RFC3339))
+	}
+	for _, table := range partitioned {
+		for _, ddl := range []string{
+			fmt.Sprintf("CREATE TABLE %s_%d (LIKE %s INCLUDING ALL)", table, id, table),
+			fmt.Sprintf("ALTER TABLE %s ATTACH PARTITION %s_%d FOR VALUES FROM %s TO %s", table, table, id, from, to),
+		} {
+			if _, err := tx.Exec(ctx, ddl); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // partitioned are the tables that each partition has one of.

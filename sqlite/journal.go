@@ -25,17 +25,22 @@ func (s *Store) Journal(ctx context.Context, since int64, limit int) ([]gatehous
 		if since < v.journalFloor {
 			return gatehouse.ErrJournalGone
 		}
-		return v.conn.rows("SELECT seq, at, kind, token, until, client, before FROM journal WHERE seq > ? ORDER BY seq LIMIT ?",
-			func(st *sqlite.Stmt) error {
-				entries = append(entries, gatehouse.Entry{
-					Seq: st.ColumnInt64(0), At: columnTime(st, 1), Kind: gatehouse.EntryKind(st.ColumnText(2)),
-					Token: columnID(st, 3), Until: columnTime(st, 4),
-					Client: gatehouse.ClientID(st.ColumnText(5)), Before: columnTime(st, 6),
-				})
-				return nil
-			}, since, limit)
+		return v.conn.rows(entryQuery+"WHERE seq > ? ORDER BY seq LIMIT ?", func(st *sqlite.Stmt) error {
+			entries = append(entries, scanEntry(st))
+			return nil
+		}, since, limit)
 	})
 	return entries, err
+}
+
+const entryQuery = "SELECT seq, at, kind, token, until, client, before FROM journal "
+
+func scanEntry(st *sqlite.Stmt) gatehouse.Entry {
+	return gatehouse.Entry{
+		Seq: st.ColumnInt64(0), At: columnTime(st, 1), Kind: gatehouse.EntryKind(st.ColumnText(2)),
+		Token: columnID(st, 3), Until: columnTime(st, 4),
+		Client: gatehouse.ClientID(st.ColumnText(5)), Before: columnTime(st, 6),
+	}
 }
 
 // Wake implements gatehouse.Store. There is one channel, for the one node that

@@ -62,7 +62,8 @@ func newRoot() *cobra.Command {
 	}
 	root.PersistentFlags().Bool("json", false, "print one JSON document on stdout")
 	root.AddCommand(devCommand(), serveCommand(),
-		clientCommand(), secretCommand(), tokenCommand(), connectionCommand(),
+		clientCommand(), secretCommand(), tokenCommand(), connectionCommand(), userCommand(),
+		backupCommand(), restoreCommand(), migrateCommand(),
 		importCommand(), keyCommand(), dialectCommand(), auditCommand(), agentCommand(), gateCommand(), explainCommand(), versionCommand())
 	return root
 }
