@@ -9,7 +9,7 @@ import (
 // Examples are coloured by what catches the eye: texts, comments, words of the
 // language, variables. It is no parser, and nothing but colours depends on it.
 var lexers = map[string]*regexp.Regexp{
-	"sh":     lexer(`#.*`, `"(?:\\.|[^"\\])*"`, `\b(?:curl)\b|\s--?[a-zA-Z][a-z-]*|<<[A-Z]+`, `\$\{[A-Z_]+\}`),
+	"sh":     lexer(`#.*`, `"(?:\\.|[^"\\])*"`, `\b(?:curl)\b|\s--?[a-zA-Z][a-zA-Z-]*|<<[A-Z]+`, `\$\{[A-Z_]+\}`),
 	"go":     lexer(`//.*`, `"(?:\\.|[^"\\])*"`, `\b(?:package|import|func|if|nil|defer|return|map|any|string)\b`, `\bos\.Getenv\b`),
 	"python": lexer(`#.*`, `f?"(?:\\.|[^"\\])*"`, `\b(?:import|try|except|with|as|True|False|None|print)\b`, `\bos\.environ\b`),
 	"js":     lexer(`//.*`, `"(?:\\.|[^"\\])*"`, `\b(?:async|function|const|await|if|throw|new|return)\b`, `\bprocess\.env\b`),

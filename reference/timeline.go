@@ -29,23 +29,23 @@ func timelines(d *dialect.Dialect) []timeline {
 		return []timeline{{
 			What: "From the access code to the token", End: "delinked or revoked",
 			Words: "The access code works once and within " + span(t.CodeLife) + ". The access token does not expire. It ends when it is revoked or its link is ended.",
-			Bars:  []bar{{"renew", "access code", "sign-in"}, {"good", "access token", "exchange, within " + short(t.CodeLife)}},
+			Bars:  []bar{{"renew", "access code", "sign-in"}, {"stay", "access token", "exchange, within " + short(t.CodeLife)}},
 		}}
 	case t.Permanent:
-		return []timeline{{What: "The access token", Words: "It does not expire. It ends when it is revoked.", Bars: []bar{{"good", "use it", "issued"}}, End: "revoked"}}
+		return []timeline{{What: "The access token", Words: "It does not expire. It ends when it is revoked.", Bars: []bar{{"stay", "use it", "issued"}}, End: "revoked"}}
 	}
 	early, late := renewal(t.Life)
 	out := []timeline{{
 		What: "The access token", End: short(t.Life),
 		Words: fmt.Sprintf("It lives for %s. Use it until %s before its end; renew it between then and %s before the end.", span(t.Life), span(early), span(late)),
-		Bars:  []bar{{"good", "use it", "issued"}, {"renew", "renew it", "−" + short(early)}, {"late", "too late", "−" + short(late)}},
+		Bars:  []bar{{"stay", "use it", "issued"}, {"renew", "renew it", "−" + short(early)}, {"late", "too late", "−" + short(late)}},
 	}}
 	end := short(t.Refresh.Life) + ", then credentials"
 	switch t.Refresh.Mode {
 	case dialect.RefreshReuse:
 		out = append(out, timeline{
 			What: "The refresh token", Words: "The same one is used again and again, until " + span(t.Refresh.Life) + " after it was first given.",
-			Bars: []bar{{"good", "used again and again", "issued"}}, End: end,
+			Bars: []bar{{"stay", "used again and again", "issued"}}, End: end,
 		})
 	case dialect.RefreshRotate:
 		out = append(out, timeline{
