@@ -44,7 +44,7 @@ type Node struct {
 	limits      *sharedlimit.Counter // nil: limits are not counted in a Redis
 	public      *httpd.Server
 	dialects    atomic.Pointer[[]*dialect.Dialect]
-	certificate *certificate // nil: plain HTTP
+	certificate certificates // nil: plain HTTP
 
 	publicListener, adminListener, socket net.Listener
 	draining                              atomic.Bool
@@ -90,7 +90,7 @@ func Open(ctx context.Context, s Settings, version admin.Version, log *slog.Logg
 func (n *Node) listen(ctx context.Context) (err error) {
 	s := &n.settings
 	if s.Cert != "" {
-		n.certificate = &certificate{certFile: s.Cert, keyFile: s.Key}
+		n.certificate = &certificateFiles{certFile: s.Cert, keyFile: s.Key}
 		if err := n.certificate.load(); err != nil {
 			return err
 		}
@@ -119,6 +119,9 @@ func (n *Node) openEngine(ctx context.Context) error {
 	sealer, err := credential.NewSealer(kek)
 	if err != nil {
 		return err
+	}
+	if s.ACME != nil {
+		n.certificate = newACME(s.ACME, n.store, sealer, n.log)
 	}
 	policies, err := httpd.Policies(n.Dialects())
 	if err != nil {

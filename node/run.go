@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 	"time"
 
@@ -47,10 +48,15 @@ func (n *Node) Run(ctx context.Context, started func() error) error {
 			}
 		}()
 	}
+	var keeping sync.WaitGroup
+	defer keeping.Wait()
 	running, stopEngine := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopEngine()
 	flushed := make(chan error, 1)
 	go func() { flushed <- n.engine.Run(running) }()
+	if n.certificate != nil {
+		keeping.Go(func() { n.certificate.keep(running) })
+	}
 
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)

@@ -33,6 +33,7 @@ type Settings struct {
 	Ledger         string      // directory of the SQLite store; "" is Dir
 	Postgres       secret.Text // URL of the PostgreSQL store; zero is SQLite
 	Cert, Key      string      // TLS files; both or none
+	ACME           *ACME       // where certificates are got instead; nil is nowhere
 	TrustedProxies []netip.Prefix
 	Environments   []gatehouse.Environment
 	Dialects       []string // names of built-in ones, and files; later ones replace earlier ones of the same name
@@ -47,6 +48,7 @@ type Settings struct {
 	Leaks          httpd.LeakReports // secret scanners whose reports are taken
 	Upstream       *upstream.Config  // where end users sign in; nil is the built-in directory
 	Docs           reference.Brand   // whose name stands on the reference pages
+	OldIssuers     []OldIssuer       // whose JWTs are taken until a date
 	Dev            bool              // plain HTTP on loopback, whatever stands before it
 }
 
@@ -57,7 +59,6 @@ type setting struct {
 	key    string
 	list   bool
 	secret bool
-	absent string // why this build has no such setting; "" where it has
 }
 
 var known = []setting{
@@ -71,7 +72,7 @@ var known = []setting{
 	{key: "redis", secret: true},
 	{key: "connect.identity"}, {key: "connect.identity.issuer"}, {key: "connect.identity.client_id"}, {key: "connect.identity.client_secret", secret: true},
 	{key: "connect.identity.scopes", list: true}, {key: "connect.identity.user_claim"}, {key: "connect.identity.name"},
-	{key: "tls.acme", absent: "this build takes its certificate from files: use tls.cert and tls.key"},
+	{key: "tls.acme.domains", list: true}, {key: "tls.acme.email"}, {key: "tls.acme.directory"}, {key: "tls.acme.directory_ca"}, {key: "tls.acme.accept_terms"},
 }
 
 var defaults = values{
@@ -121,11 +122,6 @@ func merge(layers ...values) (Settings, error) {
 		}
 		if err := k.Load(layer, nil); err != nil {
 			return Settings{}, err
-		}
-	}
-	for _, s := range known {
-		if s.absent != "" && k.Exists(s.key) {
-			return Settings{}, errors.New(s.absent)
 		}
 	}
 	return parse(k)
@@ -192,6 +188,12 @@ func parse(k *koanf.Koanf) (s Settings, err error) {
 	}
 	if (s.Cert == "") != (s.Key == "") {
 		return s, errors.New("tls: cert and key go together; one of them is missing")
+	}
+	if s.ACME, err = parseACME(k); err != nil {
+		return s, err
+	}
+	if s.ACME != nil && s.Cert != "" {
+		return s, errors.New("tls: certificates come from files (cert, key) or from an authority (acme), not both")
 	}
 	for _, text := range k.Strings("trusted_proxies") {
 		p, err := parsePrefix(text)

@@ -88,9 +88,6 @@ func (r *fileReader) read(n ast.Node, prefix string) {
 
 // value takes a scalar, or a list of them.
 func (r *fileReader) value(s setting, key string, n ast.Node) any {
-	if s.absent != "" {
-		return true
-	}
 	if !s.list {
 		return r.scalar(key, n)
 	}
@@ -134,16 +131,14 @@ func find(key string) (setting, bool) {
 func didYouMean(key string) string {
 	best, distance := "", 4
 	for _, s := range known {
-		if d := editDistance(key, s.key); d < distance && s.absent == "" {
+		if d := editDistance(key, s.key); d < distance {
 			best, distance = s.key, d
 		}
 	}
 	if best == "" {
 		var keys []string
 		for _, s := range known {
-			if s.absent == "" {
-				keys = append(keys, s.key)
-			}
+			keys = append(keys, s.key)
 		}
 		return ": the settings are " + strings.Join(keys, ", ")
 	}
