@@ -141,6 +141,9 @@ func (n *Node) openEngine(ctx context.Context) error {
 	if err := n.openIdentity(sealer, shared); err != nil {
 		return err
 	}
+	if err := n.useOldIssuers(); err != nil {
+		return err
+	}
 	if n.socket, err = admin.ListenSocket(s.AdminSocket); err != nil {
 		return err
 	}

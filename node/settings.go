@@ -58,6 +58,7 @@ type Settings struct {
 type setting struct {
 	key    string
 	list   bool
+	nested bool
 	secret bool
 }
 
@@ -69,7 +70,7 @@ var known = []setting{
 	{key: "journal.max_lag"}, {key: "journal.on_lag"}, {key: "drain_delay"}, {key: "log_level"},
 	{key: "docs.name"}, {key: "docs.logo"}, {key: "docs.hosts.sandbox"}, {key: "docs.hosts.live"},
 	{key: "leaks.keys"}, {key: "leaks.client_secrets"},
-	{key: "redis", secret: true},
+	{key: "redis", secret: true}, {key: "old_issuers", nested: true},
 	{key: "connect.identity"}, {key: "connect.identity.issuer"}, {key: "connect.identity.client_id"}, {key: "connect.identity.client_secret", secret: true},
 	{key: "connect.identity.scopes", list: true}, {key: "connect.identity.user_claim"}, {key: "connect.identity.name"},
 	{key: "tls.acme.domains", list: true}, {key: "tls.acme.email"}, {key: "tls.acme.directory"}, {key: "tls.acme.directory_ca"}, {key: "tls.acme.accept_terms"},
@@ -149,6 +150,9 @@ func environment(environ []string) values {
 		out["redis"] = u
 	}
 	for _, s := range known {
+		if s.nested {
+			continue
+		}
 		name := "GATEHOUSE_" + strings.ToUpper(strings.ReplaceAll(s.key, ".", "_"))
 		if v, ok := given[name]; ok {
 			out[s.key] = v
@@ -252,6 +256,9 @@ func parse(k *koanf.Koanf) (s Settings, err error) {
 		return s, err
 	}
 	if s.Docs, err = parseDocs(k); err != nil {
+		return s, err
+	}
+	if s.OldIssuers, err = parseOldIssuers(k.Get("old_issuers")); err != nil {
 		return s, err
 	}
 	s.Leaks, err = parseLeaks(k)

@@ -88,6 +88,9 @@ func (r *fileReader) read(n ast.Node, prefix string) {
 
 // value takes a scalar, or a list of them.
 func (r *fileReader) value(s setting, key string, n ast.Node) any {
+	if s.nested {
+		return r.entries(key, n)
+	}
 	if !s.list {
 		return r.scalar(key, n)
 	}
