@@ -18,9 +18,8 @@ import (
 )
 
 // A Cache keeps tokens where other processes, and the next start, find them. It
-// sees sealed data under names that tell nothing; [Dir] is one, and a few lines
-// over a Redis client make another: GET, SET with PXAT, SET NX PX for the lock,
-// and RENAME.
+// sees sealed data under names that tell nothing. [Dir] is one for the processes
+// of a machine, [Redis] one for many machines.
 //
 // A Cache that fails costs more visits to the token endpoint, and nothing else.
 type Cache interface {

@@ -16,22 +16,25 @@ func (s *Source) obtainShared(ctx context.Context, from *Token) (*Token, error) 
 	}
 	// A token that lives is good enough to begin with, even while somebody
 	// renews it.
-	if t := s.load(ctx); s.welcome(t) {
+	t, err := s.load(ctx)
+	if s.welcome(t) {
 		return t, nil
+	}
+	if err != nil {
+		return s.obtain(ctx, from) // a cache that is gone is waited for once
 	}
 	unlock, err := s.shelf.cache.Lock(ctx, s.shelf.name)
 	if err != nil {
 		s.warn(ctx, "the token cache could not be locked", err)
 	} else {
 		defer unlock()
-		if t := s.load(ctx); s.welcome(t) {
+		if t, _ := s.load(ctx); s.welcome(t) {
 			return t, nil
 		} else if t != nil {
 			from = t // its refresh token is the one that is still good
 		}
 	}
-	t, err := s.obtain(ctx, from)
-	if err != nil {
+	if t, err = s.obtain(ctx, from); err != nil {
 		return nil, err
 	}
 	sealed, err := s.shelf.close(t)
@@ -56,15 +59,16 @@ func lastUse(t *Token) time.Time {
 	return t.ExpiresAt
 }
 
-// load returns the cached token; nil where there is none that can be read.
-func (s *Source) load(ctx context.Context) *Token {
+// load returns the cached token; nil where there is none that can be read. The
+// error is the cache's own.
+func (s *Source) load(ctx context.Context) (*Token, error) {
 	sealed, err := s.shelf.cache.Load(ctx, s.shelf.name)
 	if err != nil {
 		s.warn(ctx, "the token cache could not be read", err)
-		return nil
+		return nil, err
 	}
 	if sealed == nil {
-		return nil
+		return nil, nil
 	}
 	t, err := s.shelf.open(sealed)
 	if err == nil {
@@ -72,11 +76,11 @@ func (s *Source) load(ctx context.Context) *Token {
 	}
 	if err != nil {
 		s.warn(ctx, "a cached token is set aside", errors.Join(err, s.shelf.cache.SetAside(ctx, s.shelf.name)))
-		return nil
+		return nil, nil
 	}
 	// Whoever put it there has used the access code.
 	s.spent = s.spent || s.config.obtains().Name == dialect.Exchange
-	return t
+	return t, nil
 }
 
 // welcome reports whether a cached token is news: live, and neither the one in
