@@ -11,7 +11,7 @@ import (
 // can't be counted together is divided among as many as there are.
 const (
 	documentNode = "node"
-	sayEvery     = 10 * time.Second
+	sayEvery     = 5 * time.Second
 	saidHolds    = 3 * sayEvery
 	mostNodes    = 1000 // that are counted
 )
@@ -25,7 +25,7 @@ type membership struct {
 }
 
 // Nodes is how many nodes lately ran on the store, this one included. One that
-// ended without saying so is counted for up to half a minute more.
+// ended without saying so is counted for up to a quarter of a minute more.
 func (e *Engine) Nodes() int {
 	if e.members == nil {
 		return 1

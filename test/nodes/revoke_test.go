@@ -2,6 +2,7 @@ package nodes_test
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"sync"
@@ -61,55 +62,108 @@ func TestNodesThatStartTogetherAgree(t *testing.T) {
 	}
 }
 
-// A token of one node passes on the other; revoked on one, it is refused on
-// the other within 250 ms in 99 of 100 cases, and never later than 2 s.
-func TestRevokedOnOneRefusedOnTheOther(t *testing.T) {
+// Promise 3: what one node has acknowledged to be revoked is refused by all,
+// while clients of each poll it: within 250 ms in 999 of 1,000 cases, never later
+// than 2 s. Ten times that where other tests have the machine.
+func TestRevokedOnOneRefusedOnAll(t *testing.T) {
+	trials, slack := 210, time.Duration(10)
+	if soak() {
+		trials, slack = 6_000, 1
+	}
 	c := start(t, 3)
 	as := c.client("oauth2", "live")
-	trials := 200
-	if soak() {
-		trials = 5_000
-	}
+	const revokers = 6
+	var mu sync.Mutex
 	var waits []time.Duration
-	for i := range trials {
-		tok, err := c.nodes[i%3].issue(as)
-		c.must(err)
-		for _, n := range c.nodes {
-			a, err := n.verify(tok, "live")
-			c.must(err)
-			if a.status != http.StatusOK {
-				t.Fatalf("a fresh token gets %d", a.status)
-			}
-		}
-		c.must(c.nodes[i%3].revoke(as, tok))
-		began := time.Now()
-		for _, n := range []*node{c.nodes[(i+1)%3], c.nodes[(i+2)%3]} {
-			for {
-				a, err := n.verify(tok, "live")
-				c.must(err)
-				if a.status == http.StatusUnauthorized {
-					break
+	var revoking sync.WaitGroup
+	for r := range revokers {
+		revoking.Go(func() {
+			for i := range trials / revokers {
+				mine, err := c.revokeUnderPollers(as, (r+i)%len(c.nodes))
+				if err != nil {
+					t.Error(err)
+					return
 				}
-				if time.Since(began) > 5*time.Second {
-					t.Fatal("a revoked token passes for 5 s")
-				}
+				mu.Lock()
+				waits = append(waits, mine...)
+				mu.Unlock()
 			}
-			waits = append(waits, time.Since(began))
-		}
-		if a, err := c.nodes[i%3].verify(tok, "live"); err != nil || a.status != http.StatusUnauthorized {
-			t.Fatalf("on the node that revoked it: %d, %v", a.status, err)
-		}
+		})
+	}
+	revoking.Wait()
+	if t.Failed() {
+		return
 	}
 	slices.Sort(waits)
-	p99, longest := waits[len(waits)*99/100], waits[len(waits)-1]
-	t.Logf("%d revocations, seen by two other nodes: p50 %v, p99 %v, longest %v", trials, waits[len(waits)/2], p99, longest)
-	bound := 2500 * time.Millisecond // on a machine that is busy with other tests
-	if soak() {
-		bound = 250 * time.Millisecond
+	at := func(share float64) time.Duration { return waits[min(len(waits)-1, int(share*float64(len(waits))))] }
+	longest := waits[len(waits)-1]
+	t.Logf("%d revocations polled on %d nodes: passes after the answer for p50 %v, p99 %v, p99.9 %v, longest %v",
+		len(waits)/len(c.nodes), len(c.nodes), at(0.5), at(0.99), at(0.999), longest)
+	if at(0.999) > slack*250*time.Millisecond || longest > slack*2*time.Second {
+		t.Errorf("p99.9 %v, longest %v", at(0.999), longest)
 	}
-	if p99 > bound || longest > 2*time.Second && soak() {
-		t.Errorf("p99 %v, longest %v", p99, longest)
+}
+
+// revokeUnderPollers issues a token and revokes it, on one node, while each node
+// is asked about it all the time. It returns for how long after the answer to
+// the revocation the nodes let it pass.
+func (c *cluster) revokeUnderPollers(as demoClient, on int) ([]time.Duration, error) {
+	var tok string
+	err := patiently(func() (err error) {
+		tok, err = c.nodes[on].issue(as)
+		return err
+	})
+	if err != nil {
+		return nil, err
 	}
+	passed := make([]time.Time, len(c.nodes)) // when a request that passed last began
+	errs := make([]error, len(c.nodes))
+	var polling, warm sync.WaitGroup
+	warm.Add(len(c.nodes))
+	for i, n := range c.nodes {
+		polling.Go(func() {
+			seen := sync.OnceFunc(warm.Done)
+			defer seen()
+			for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
+				began := time.Now()
+				a, err := n.verify(tok, "live")
+				switch {
+				case err != nil:
+					errs[i] = err
+					return
+				case a.status == http.StatusOK:
+					passed[i] = began
+					seen()
+				case a.status == http.StatusUnauthorized && !passed[i].IsZero():
+					return
+				}
+				if began.After(deadline) {
+					errs[i] = fmt.Errorf("node %d still answers %d", i, a.status)
+					return
+				}
+			}
+		})
+	}
+	warm.Wait()
+	err = patiently(func() error { return c.nodes[on].revoke(as, tok) })
+	answered := time.Now()
+	polling.Wait()
+	waits := make([]time.Duration, len(c.nodes))
+	for i := range waits {
+		waits[i] = max(0, passed[i].Sub(answered))
+	}
+	return waits, errors.Join(append(errs, err)...)
+}
+
+// patiently asks again where a node refuses, as it does when the machine is too
+// busy for its database.
+func patiently(ask func() error) (err error) {
+	for began := time.Now(); time.Since(began) < time.Minute; time.Sleep(50 * time.Millisecond) {
+		if err = ask(); !errors.Is(err, errRefused) {
+			return err
+		}
+	}
+	return err
 }
 
 // A client that is disabled on one node obtains nothing and passes nowhere,
