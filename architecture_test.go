@@ -39,7 +39,7 @@ var laws = []struct {
 	{"postgres", "", module + "/sqlite", "each store is written in its own database's SQL"},
 	{"sqlite", "", module + "/postgres", "each store is written in its own database's SQL"},
 	{"sharedlimit", "", "net/http", "what counts is asked by the engine only"},
-	{"*", "sharedlimit", "github.com/redis", "only what counts for all nodes knows Redis"},
+	{"*", "sharedlimit examples/rediscache", "github.com/redis", "only what counts for all nodes knows Redis, and an example for programs that have it"},
 	{"*", "node sharedlimit", module + "/sharedlimit", "only what puts a node together chooses where limits are counted"},
 	{"storetest", "", module + "/sqlite", "the suite holds for every store"},
 	{"storetest", "", module + "/postgres", "the suite holds for every store"},
