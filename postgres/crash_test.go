@@ -269,7 +269,8 @@ func TestUnsteadyLine(t *testing.T) {
 	}{
 		{"cut", func(bool) { line.Cut() }},
 		{"reset", func(bool) { line.Reset() }},
-		{"an answer lost", line.Lose},
+		{"answers lost", line.Lose},
+		{"answers after a commit lost", line.LoseCommits},
 		{"half-open", line.Hang},
 		{"half-open, then cut", func(begin bool) {
 			if line.Hang(begin); !begin {

@@ -26,9 +26,9 @@ func TestLostAnswerIsAnUnknownOutcome(t *testing.T) {
 	for range 20 {
 		must(t, retried(func() error { return s.Record(t.Context(), issue(c, time.Now())) })) // a line that works
 		g := issue(c, time.Now())
-		line.Lose(true)
+		line.LoseCommits(true)
 		err := s.Record(t.Context(), g)
-		line.Lose(false)
+		line.LoseCommits(false)
 		if !errors.Is(err, gatehouse.ErrStore) {
 			t.Fatalf("got %v, want an error of the store", err)
 		}

@@ -2,6 +2,7 @@ package postgrestest
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/binary"
 	"io"
 	"net"
@@ -21,6 +22,7 @@ type Line struct {
 	down  atomic.Bool
 	hangs atomic.Bool
 	loses atomic.Bool
+	mute  atomic.Bool // about commits
 	deaf  atomic.Bool
 	delay atomic.Int64
 
@@ -64,6 +66,10 @@ func (l *Line) Hang(is bool) { l.hangs.Store(is) }
 
 // Lose loses what the server answers next, and the connection with it.
 func (l *Line) Lose(is bool) { l.loses.Store(is) }
+
+// LoseCommits loses what the server answers to a transaction that changes
+// something once it has ended, and the connection with it.
+func (l *Line) LoseCommits(is bool) { l.mute.Store(is) }
 
 // Deafen loses notices (NOTIFY), as a pooler in transaction mode does.
 func (l *Line) Deafen(is bool) { l.deaf.Store(is) }
@@ -110,8 +116,9 @@ func (l *Line) accept() {
 			out.Close()
 		} else {
 			l.ends[in], l.ends[out] = true, true
-			l.passing.Go(func() { l.ask(in, out) })
-			l.passing.Go(func() { l.answer(out, in) })
+			changing := &atomic.Bool{}
+			l.passing.Go(func() { l.ask(in, out, changing) })
+			l.passing.Go(func() { l.answer(out, in, changing) })
 		}
 		l.mu.Unlock()
 	}
@@ -132,44 +139,105 @@ func (l *Line) hang() {
 	}
 }
 
-// ask passes on what a client sends.
-func (l *Line) ask(client, server net.Conn) {
+// Types of messages (PostgreSQL's documentation, 55.7).
+const (
+	parse         = 'P' // from clients: a statement's name and text
+	bind          = 'B' // a portal's name and a statement's
+	query         = 'Q'
+	notification  = 'A' // from the server
+	readyForQuery = 'Z'
+)
+
+// next reads a message: its type, and a length that counts itself.
+func next(from *bufio.Reader) ([]byte, error) {
+	head, err := from.Peek(5)
+	if err != nil {
+		return nil, err
+	}
+	message := make([]byte, 1+binary.BigEndian.Uint32(head[1:]))
+	_, err = io.ReadFull(from, message)
+	return message, err
+}
+
+// ask passes on what a client sends, and tells when it changes something.
+func (l *Line) ask(client, server net.Conn, changing *atomic.Bool) {
 	defer l.leave(client, server)
-	buf := make([]byte, 64<<10)
+	from, to := bufio.NewReader(client), bufio.NewWriter(server)
+	head, err := from.Peek(4) // the first message has no type
+	if err != nil {
+		return
+	}
+	if _, err := io.CopyN(to, from, int64(binary.BigEndian.Uint32(head))); err != nil {
+		return
+	}
+	changes := map[string]bool{} // by the statement's name
 	for {
-		n, err := client.Read(buf)
-		l.hang()
-		time.Sleep(time.Duration(l.delay.Load()))
-		if _, failed := server.Write(buf[:n]); err != nil || failed != nil {
+		if from.Buffered() == 0 {
+			l.hang()
+			time.Sleep(time.Duration(l.delay.Load()))
+			if to.Flush() != nil {
+				return
+			}
+		}
+		message, err := next(from)
+		if err != nil {
+			return
+		}
+		texts := bytes.SplitN(message[5:], []byte{0}, 3)
+		switch message[0] {
+		case parse:
+			changes[string(texts[0])] = isChange(texts[1])
+		case bind:
+			if changes[string(texts[1])] {
+				changing.Store(true)
+			}
+		case query:
+			if isChange(texts[0]) {
+				changing.Store(true)
+			}
+		}
+		if _, err := to.Write(message); err != nil {
 			return
 		}
 	}
 }
 
-// answer passes on what the server sends, message by message.
-func (l *Line) answer(server, client net.Conn) {
+func isChange(statement []byte) bool {
+	for _, word := range []string{"INSERT", "UPDATE ", "DELETE "} {
+		if bytes.Contains(statement, []byte(word)) {
+			return true
+		}
+	}
+	return false
+}
+
+// answer passes on what the server sends.
+func (l *Line) answer(server, client net.Conn, changing *atomic.Bool) {
 	defer l.leave(client, server)
 	from := bufio.NewReader(server)
+	var held []byte // what belongs to one answer, while commits are lost
 	for {
-		// A type and a length that counts itself (PostgreSQL's documentation, 55.7).
-		head, err := from.Peek(5)
+		message, err := next(from)
 		if err != nil {
 			return
 		}
-		message := make([]byte, 1+binary.BigEndian.Uint32(head[1:]))
-		if _, err := io.ReadFull(from, message); err != nil {
-			return
-		}
 		l.hang()
-		const notification = 'A'
-		if l.loses.Load() {
+		const idle = 'I' // no transaction is open
+		ended := message[0] == readyForQuery && message[5] == idle
+		changed := ended && changing.Swap(false)
+		if l.loses.Load() || changed && l.mute.Load() {
 			return
 		}
 		if message[0] == notification && l.deaf.Load() {
 			continue
 		}
-		if _, err := client.Write(message); err != nil {
+		held = append(held, message...)
+		if l.mute.Load() && message[0] != readyForQuery && message[0] != notification {
+			continue
+		}
+		if _, err := client.Write(held); err != nil {
 			return
 		}
+		held = held[:0]
 	}
 }
