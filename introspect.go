@@ -103,6 +103,15 @@ func (e *Engine) rowOf(ctx context.Context, tok secret.Text) (*TokenRecord, erro
 		if err != nil {
 			return nil, notOurs(err)
 		}
+		if a.issuer == "" {
+			return e.withCutOff(a.row), nil
+		}
+		kept, err := e.store.Token(ctx, a.row.ID) // it is there where it was revoked
+		if err == nil {
+			a.row.RevokedAt = kept.RevokedAt
+		} else if !errors.Is(err, ErrNotFound) {
+			return nil, unavailable(err)
+		}
 		return e.withCutOff(a.row), nil
 	}
 	if !strings.Contains(tok.Reveal(), ".") {
