@@ -87,10 +87,7 @@ func TestLostAnswersGrantOnce(t *testing.T) {
 			return status, err
 		})
 
-		out, err := near.gatehouse("", "connection", "create", "--client", as.ClientID, "--environment", "live", "--user", "user-1")
-		c.must(err)
-		var link connected
-		c.must(json.Unmarshal(out, &link))
+		link := c.link(as, "user-1")
 		for range 4 { // after a lost answer the node begins new chains, whose answer is not what is to be lost
 			untilAnswered(t, func() (int, error) {
 				a, err := postForm(plain, far.url+"/oauth2/token", url.Values{"grant_type": {"client_credentials"}})
