@@ -97,7 +97,11 @@ func (f *fake) data(w http.ResponseWriter, r *http.Request) {
 	f.calls++
 	tok, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	end, known := f.tokens[tok]
-	if !ok || !known || f.always401 || !end.IsZero() && !f.now().Before(end) {
+	at := f.now()
+	if left, err := time.Parse(time.RFC3339Nano, r.Header.Get("X-Left")); err == nil {
+		at = left.Add(f.skew)
+	}
+	if !ok || !known || f.always401 || !end.IsZero() && !at.Before(end) {
 		f.refused++
 		w.WriteHeader(http.StatusUnauthorized)
 		return

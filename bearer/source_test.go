@@ -385,6 +385,24 @@ func TestClockSkew(t *testing.T) {
 	}
 }
 
+// An answer that cuts the end to the minute takes nothing from a token's life
+// that the token itself has, at whichever second it is given.
+func TestEndCutToTheMinute(t *testing.T) {
+	for second := range 60 {
+		synctest.Test(t, func(t *testing.T) {
+			time.Sleep(time.Duration(second) * time.Second)
+			f := newFake("papaya")
+			f.life = 6 * time.Second
+			c, _ := inBubble(t, "papaya", f)
+			s := newSource(t, c)
+			defer s.Close()
+			if left := time.Until(token(t, s).ExpiresAt); left < 5*time.Second || left > 6*time.Second {
+				t.Errorf("at second %d: a token of 6 s has %v", second, left)
+			}
+		})
+	}
+}
+
 // A token without life left is an error, not a token.
 func TestDeadOnArrival(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

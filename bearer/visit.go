@@ -134,16 +134,12 @@ func (c *Config) life(got dialect.Values, h http.Header, t *Token) (life time.Du
 	case end.IsZero():
 		return policy.Life, true // assumed
 	}
-	now := serverTime(got, h)
-	life = end.Sub(now)
-	if life <= 0 {
-		// The answer's time may be cut to the minute; the token knows its own
-		// end to the second.
-		if exact := c.claimedEnd(t); exact.After(end) {
-			life = exact.Sub(now)
-		}
+	// The answer's time may be cut to the minute; a JWT says its own end to the
+	// second.
+	if exact := c.claimedEnd(t); exact.After(end) && exact.Sub(end) < time.Minute {
+		end = exact
 	}
-	return life, true
+	return end.Sub(serverTime(got, h)), true
 }
 
 // serverTime is the latest that the server's clock can have said: its times
