@@ -85,6 +85,7 @@ type demoClient struct {
 // A node is one running `gatehouse dev`.
 type node struct {
 	data            string
+	flags           []string // beside those that all have
 	url, admin      string
 	adminToken      string
 	cmd             *exec.Cmd
@@ -120,7 +121,8 @@ func (c *cluster) join() *node {
 }
 
 func (n *node) start(database, kek string) ([]demoClient, error) {
-	n.cmd = exec.Command(binary, "dev", "--json", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--data", n.data, "--database", database)
+	args := []string{"dev", "--json", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--data", n.data, "--database", database}
+	n.cmd = exec.Command(binary, append(args, n.flags...)...)
 	n.cmd.Stderr = os.Stderr
 	n.cmd.Env = append(os.Environ(), "GATEHOUSE_LOG_LEVEL=error+4", "GATEHOUSE_KEY_ENCRYPTION_KEY="+kek)
 	n.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
