@@ -116,6 +116,7 @@ func tokenInspect() *cobra.Command {
 
 func tokenRevoke() *cobra.Command {
 	var s admin.Selection
+	var old admin.OldToken
 	var before string
 	var stdin bool
 	c := &cobra.Command{
@@ -130,7 +131,17 @@ func tokenRevoke() *cobra.Command {
 	c.Flags().StringVar(&before, "before", "", "with --client: only those issued at or before this time (RFC 3339)")
 	c.Flags().StringVar(&s.ConnectionID, "connection", "", "all tokens obtained through this connection, which ends")
 	c.Flags().BoolVar(&stdin, "stdin", false, "the token that stands on stdin, or all in a text there; client secrets in it are flagged")
+	c.Flags().StringVar(&old.OldIssuer, "old-issuer", "", "with --client and --jti: one token of this old issuer")
+	c.Flags().StringVar(&old.JTI, "jti", "", "with --old-issuer: which token, as its \"jti\" says")
+	c.MarkFlagsRequiredTogether("old-issuer", "jti")
 	c.RunE = func(cmd *cobra.Command, args []string) error {
+		if old.OldIssuer != "" {
+			old.ClientID = s.ClientID
+			if more := len(args) > 0 || stdin || before != "" || s.Environment != "" || s.Name != "" || s.ConnectionID != ""; more || s.ClientID == "" {
+				return wrongUsage("--old-issuer and --jti go with --client, and with nothing else")
+			}
+			return revokeOld(cmd, old)
+		}
 		ways := 0
 		for _, given := range []bool{len(args) == 1, s.ClientID != "", s.ConnectionID != "", stdin} {
 			if given {
@@ -167,4 +178,17 @@ func tokenRevoke() *cobra.Command {
 		return show(cmd, r, func(w io.Writer) { fmt.Fprintf(w, "%s revoked\n", count(r.Revoked, "token")) })
 	}
 	return c
+}
+
+// revokeOld ends a token of an old issuer that nobody here holds.
+func revokeOld(cmd *cobra.Command, old admin.OldToken) error {
+	api, err := dial(cmd)
+	if err != nil {
+		return err
+	}
+	r, err := api.RevokeOldToken(cmd.Context(), old)
+	if err != nil {
+		return err
+	}
+	return show(cmd, r, func(w io.Writer) { fmt.Fprintf(w, "%s revoked\n", count(r.Revoked, "token")) })
 }
