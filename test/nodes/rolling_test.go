@@ -137,7 +137,7 @@ func (c *caller) steadily(perSecond int, stop <-chan struct{}, done func(took ti
 // nginx are restarted in turn, as this version and as a later one, while callers
 // get tokens and use them. No request fails.
 func TestRollingRestart(t *testing.T) {
-	restarts, perSecond := 4, 96
+	restarts, perSecond := 4, 100
 	if soak() {
 		restarts, perSecond = 20, 500
 	}
@@ -159,7 +159,7 @@ func TestRollingRestart(t *testing.T) {
 		Secrets []demoClient `json:"secrets"`
 	}
 	c.must(json.Unmarshal(out, &made))
-	callers := make([]*caller, 16)
+	callers := make([]*caller, 50)
 	for i := range callers {
 		callers[i] = &caller{front: fronts[i%len(fronts)], as: made.Secrets[0], client: &http.Client{
 			Timeout: 30 * time.Second, Transport: &http.Transport{TLSClientConfig: f.client, MaxIdleConnsPerHost: 4},
