@@ -1,3 +1,3 @@
-// Package nodes runs several real nodes on one real PostgreSQL, and breaks
-// them.
+// Package nodes runs real nodes, several on one real PostgreSQL or one on SQLite,
+// and breaks them, their disk, and what is between them and their database.
 package nodes
