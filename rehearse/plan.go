@@ -41,7 +41,7 @@ const (
 	Unauthorized ActName = "unauthorized" // one call is answered 401, though its token is good
 	Slow         ActName = "slow"         // the token endpoint takes half a token's life to answer
 	Unavailable  ActName = "unavailable"  // the token endpoint answers 503 with Retry-After
-	Clock        ActName = "clock"        // the server's clock is ten minutes behind
+	Clock        ActName = "clock"        // the token endpoint's clock is ten minutes behind, as its answers tell
 	Key          ActName = "key"          // the signing key is rotated
 	Secret       ActName = "secret"       // the client's secret is replaced, and what the old one obtained ends
 )

@@ -288,7 +288,8 @@ func (s *Stage) give(answer dialect.Values, name ActName) {
 	s.tokens[digest(answer.Secret(dialect.AccessToken).Reveal())] = t
 }
 
-// setBack moves the times of an answer to the server's wrong clock.
+// setBack moves the times of an answer to the server's wrong clock. Those inside
+// a token stay: it is signed, and its holder has no business with them.
 func setBack(op *dialect.Operation, v dialect.Values, got *dialect.Response) *dialect.Response {
 	for _, h := range []dialect.Hole{dialect.IssuedAt, dialect.ExpiresAt, dialect.Now} {
 		if v.Has(h) {

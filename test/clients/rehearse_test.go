@@ -148,9 +148,7 @@ func TestRehearsal(t *testing.T) {
 	run := func(name string, f func(*testing.T)) { all.Go(func() { t.Run(name, f) }) }
 	for _, dialect := range []string{"oauth2", "dapi", "dogpay", "papaya", "quidkey", "su"} {
 		run("bearer/"+dialect, func(t *testing.T) { full(t, rehearsalOf(t, dialect), withBearer) })
-		if dialect != "dapi" { // whose calls need what only a connection gives: the agent's settings name it, as bearer's do
-			run("agent/"+dialect, func(t *testing.T) { full(t, rehearsalOf(t, dialect), withAgent) })
-		}
+		run("agent/"+dialect, func(t *testing.T) { full(t, rehearsalOf(t, dialect), withAgent) })
 	}
 	run("x/oauth2", func(t *testing.T) {
 		s := rehearsalOf(t, "oauth2")
@@ -263,8 +261,16 @@ func withBearer(t *testing.T, s *stage) func(string) {
 func withAgent(t *testing.T, s *stage) func(string) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "agent.yaml")
-	text := fmt.Sprintf("listen: 127.0.0.1:0\nupstreams:\n  it: {dialect: %s, base_url: %q, client_id: %q, client_secret: %q}\n",
-		s.client.Dialect, s.url, s.client.ClientID, "file:"+s.secretFile)
+	more := ""
+	if d, err := bearer.Dialect(s.client.Dialect); err != nil {
+		t.Fatal(err)
+	} else if d.Token.Permanent {
+		var c bearer.Config
+		s.linked(t, &c)
+		more = fmt.Sprintf(", access_code: %q, connection_id: %q, user_secret: %q", c.AccessCode.Reveal(), c.ConnectionID, c.UserSecret.Reveal())
+	}
+	text := fmt.Sprintf("listen: 127.0.0.1:0\nupstreams:\n  it: {dialect: %s, base_url: %q, client_id: %q, client_secret: %q%s}\n",
+		s.client.Dialect, s.url, s.client.ClientID, "file:"+s.secretFile, more)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
