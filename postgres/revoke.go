@@ -27,7 +27,7 @@ func (s *Store) Revoke(ctx context.Context, act gatehouse.Act, sel gatehouse.Sel
 	}
 	var done gatehouse.Revoked
 	err := s.actWithin(ctx, patience, act, func(t *actTx) (bool, error) {
-		r := revocation{actTx: t, at: act.At.Truncate(time.Millisecond), families: map[gatehouse.GrantID]bool{}}
+		r := revocation{actTx: t, at: act.At.Truncate(time.Millisecond), families: map[gatehouse.GrantID]bool{}, seen: map[gatehouse.TokenID]bool{}}
 		if err := r.run(sel); err != nil {
 			return false, err
 		}
@@ -64,6 +64,7 @@ type revocation struct {
 	*actTx
 	at       time.Time
 	families map[gatehouse.GrantID]bool // already ended
+	seen     map[gatehouse.TokenID]bool // likewise: a row may be selected by itself, and with its family
 	marked   []*row
 	count    int
 	ended    bool
@@ -101,9 +102,10 @@ func (r *revocation) end(t *row) error {
 // and tells of the access and refresh tokens that could still be used.
 func (r *revocation) endOne(t *row) {
 	t.cut()
-	if !t.RevokedAt.IsZero() || t.expired(r.at) {
+	if !t.RevokedAt.IsZero() || t.expired(r.at) || r.seen[t.ID] {
 		return
 	}
+	r.seen[t.ID] = true
 	t.RevokedAt, r.ended = r.at, true
 	r.marked = append(r.marked, t)
 	if t.Kind == gatehouse.AccessCode || !t.SpentAt.IsZero() {

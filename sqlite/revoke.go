@@ -22,7 +22,7 @@ func (s *Store) Revoke(ctx context.Context, act gatehouse.Act, sel gatehouse.Sel
 	}
 	var done gatehouse.Revoked
 	err := s.act(ctx, act, func(w *writer) (bool, error) {
-		r := revocation{writer: w, at: act.At, families: map[gatehouse.GrantID]bool{}}
+		r := revocation{writer: w, at: act.At, families: map[gatehouse.GrantID]bool{}, seen: map[gatehouse.TokenID]bool{}}
 		if err := r.run(sel); err != nil {
 			return false, err
 		}
@@ -53,6 +53,7 @@ type revocation struct {
 	*writer
 	at       time.Time
 	families map[gatehouse.GrantID]bool // already ended
+	seen     map[gatehouse.TokenID]bool // likewise: a row may be selected by itself, and with its family
 	count    int
 	changed  bool
 }
@@ -88,9 +89,10 @@ func (r *revocation) end(t *row) error {
 // and tells of the access and refresh tokens that could still be used.
 func (r *revocation) endOne(t *row) error {
 	t.cut(r.epoch)
-	if !t.RevokedAt.IsZero() || t.expired(r.at) {
+	if !t.RevokedAt.IsZero() || t.expired(r.at) || r.seen[t.ID] {
 		return nil
 	}
+	r.seen[t.ID] = true
 	r.changed = true
 	if err := r.mark(t, true, r.at); err != nil {
 		return err

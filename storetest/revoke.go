@@ -30,6 +30,30 @@ var revokeTests = []test{
 		f.same(len(f.journal(since)), 1)
 		f.clean()
 	}},
+	{"what a secret obtained, families with both of their tokens", func(f *fixture) {
+		// Of one expiry, so that one look at the ledger finds both, in either order.
+		c := f.client("one")
+		var all []gatehouse.TokenID
+		for i := range 12 {
+			now := at(time.Duration(i) * time.Millisecond)
+			r := refresh(c, now)
+			a := under(c, r, now)
+			a.ExpiresAt = r.ExpiresAt
+			if i%2 == 0 {
+				r.ID, a.ID = a.ID, r.ID
+				r.Grant, a.Grant, a.Parent = r.ID, r.ID, r.ID
+			}
+			r.Secret, a.Secret = c.Secrets[1].ID, c.Secrets[1].ID
+			f.record(grant(now, r, a))
+			all = append(all, r.ID, a.ID)
+		}
+		done := f.revoke(at(time.Minute), gatehouse.Selection{Secret: c.Secrets[1].ID})
+		f.same(done.Tokens, len(all))
+		for _, id := range all {
+			f.isRevoked(id, at(time.Minute))
+		}
+		f.clean()
+	}},
 	{"a permanent token, for ever", func(f *fixture) {
 		c := f.client("one")
 		t := access(c, start)
