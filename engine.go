@@ -109,7 +109,7 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 	}
 
 	if cfg.ManyNodes {
-		e.members = newMembership(cfg.Store, e.clock)
+		e.members = newMembership(cfg.Store, e.clock, e.nodeCard)
 	}
 	if err := e.openSettings(ctx, cfg); err != nil {
 		return nil, err
