@@ -19,6 +19,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse"
 	"github.com/gatehouse-auth/gatehouse/connect/directory"
 	"github.com/gatehouse-auth/gatehouse/dialect"
+	"github.com/gatehouse-auth/gatehouse/doctor"
 	"github.com/gatehouse-auth/gatehouse/secret"
 )
 
@@ -34,6 +35,7 @@ type Config struct {
 	TrustedProxies []netip.Prefix
 	Version        Version
 	Status         func(context.Context) Status
+	Examine        func(context.Context) ([]doctor.Finding, error)
 	Ready          func(context.Context) error // nil while the server wants requests
 	Metrics        prometheus.Gatherer
 	Logger         *slog.Logger
@@ -72,6 +74,7 @@ func New(cfg Config) http.Handler {
 	s.refusalRoutes(h)
 	s.leakRoutes(h)
 	s.importRoutes(h)
+	s.doctorRoutes(h, cfg.Examine)
 	s.backupRoutes(h)
 	s.aboutRoutes(h, cfg.Version, cfg.Status)
 	api.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {

@@ -242,7 +242,7 @@ func (n *Node) handlers() (public, operators http.Handler, err error) {
 	}
 	return n.public, admin.New(admin.Config{
 		Engine: n.engine, Dialects: n.Dialects, Environments: n.settings.Environments, Token: n.settings.AdminToken,
-		TrustedProxies: n.settings.TrustedProxies, Version: n.version, Status: n.status, Ready: n.ready, Metrics: registry, Logger: n.log,
+		TrustedProxies: n.settings.TrustedProxies, Version: n.version, Status: n.status, Examine: n.examine, Ready: n.ready, Metrics: registry, Logger: n.log,
 		Users: n.users,
 	}), nil
 }

@@ -49,6 +49,7 @@ type Settings struct {
 	Upstream       *upstream.Config  // where end users sign in; nil is the built-in directory
 	Docs           reference.Brand   // whose name stands on the reference pages
 	OldIssuers     []OldIssuer       // whose JWTs are taken until a date
+	Sources        Sources           // the files that all this came from
 	Dev            bool              // plain HTTP on loopback, whatever stands before it
 }
 
@@ -106,7 +107,9 @@ func LoadSettings(path string, flags map[string]any, environ []string) (Settings
 			return Settings{}, err
 		}
 	}
-	return merge(defaults, file, environment(environ), values(flags))
+	s, err := merge(defaults, file, environment(environ), values(flags))
+	s.Sources = sourcesOf(path, file, environment(environ))
+	return s, err
 }
 
 func merge(layers ...values) (Settings, error) {
