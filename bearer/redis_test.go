@@ -108,6 +108,13 @@ func millis(s string) time.Duration {
 	return time.Duration(n) * time.Millisecond
 }
 
+func set(t *testing.T, m *memoryRedis, key, value string, life time.Duration) {
+	t.Helper()
+	if _, err := m.Set(t.Context(), key, []byte(value), life, false); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // A lock is its holder's as long as that lives and no longer.
 func TestRedisLock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -128,15 +135,15 @@ func TestRedisLock(t *testing.T) {
 			t.Errorf("after its return it was had in %v: %v", time.Since(began), err)
 		}
 		unlock()
-		m.put("{n}:lock", "of a process that died", 5*time.Second)
+		set(t, m, "{n}:lock", "of a process that died", 5*time.Second)
 		if unlock, err = one.Lock(t.Context(), "n"); err != nil || time.Since(began) > 6*time.Second {
 			t.Errorf("after a death it was had in %v: %v", time.Since(began), err)
 		}
-		m.put("{n}:lock", "another's", time.Hour) // lost, as by a Redis that lost its memory
+		set(t, m, "{n}:lock", "another's", time.Hour) // lost, as by a Redis that lost its memory
 		time.Sleep(time.Minute)
 		unlock()
-		if v, _ := m.get("{n}:lock"); v != "another's" {
-			t.Errorf("the other's lock is now %q", v)
+		if v, err := m.Get(t.Context(), "{n}:lock"); err != nil || string(v) != "another's" {
+			t.Errorf("the other's lock is now %q, %v", v, err)
 		}
 		if len(m.keys) != 1 {
 			t.Errorf("%v are left", m.keys)
