@@ -22,10 +22,20 @@ func (g *Verify) AskByRoutes(routes *Routes, trusted []netip.Prefix) {
 	g.routes, g.trusted = routes, trusted
 }
 
+// OfferRoutes is AskByRoutes for queries that ask nothing; one that does is
+// answered as it asks. Call it before g serves.
+func (g *Verify) OfferRoutes(routes *Routes, trusted []netip.Prefix) {
+	g.AskByRoutes(routes, trusted)
+	g.queries = true
+}
+
 // routed is the question that g's routes ask about the request that r tells of.
 func (g *Verify) routed(r *http.Request) (q question, problem string) {
 	if q, problem = readQuestion(r.URL.RawQuery); problem != "" {
 		return q, problem
+	}
+	if q.asks && g.queries {
+		return queried(r.URL.RawQuery)
 	}
 	if q.asks {
 		return q, "this gate asks by its routes: leave all but dialect out of the query"

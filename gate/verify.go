@@ -38,6 +38,7 @@ type Verify struct {
 	dialect   func(name string) *dialect.Dialect
 	now       func() time.Time
 	routes    *Routes // nil: the query asks
+	queries   bool    // the query may ask although there are routes
 	trusted   []netip.Prefix
 	calls     *Calls // nil: bodies aren't seen, or not looked into
 }

@@ -72,6 +72,9 @@ type Config struct {
 	// when a proxy's headers are on it.
 	Dev bool
 
+	// Routes say what /gate/verify asks where its query doesn't; nil: the query must.
+	Routes *gate.Routes
+
 	LeakReports LeakReports
 
 	// BaseURL is where callers reach the listener, for the reference pages; ""
@@ -123,7 +126,7 @@ func New(cfg Config) (*Server, error) {
 		s.addConnect()
 	}
 	s.addMetadata()
-	s.addGate()
+	s.addGate(cfg.Routes)
 	s.addGateFollowing()
 	s.addLeakReports(cfg.LeakReports)
 	s.docs, s.docsCall = s.route("docs", s.serveDocs, refuseStandard), s.route("docs.call", s.serveDocsCall, refuseBearer)
@@ -195,8 +198,11 @@ func (s *Server) finish(c *call) {
 	c.free()
 }
 
-func (s *Server) addGate() {
+func (s *Server) addGate(routes *gate.Routes) {
 	verify := gate.NewVerify(s.engine, func(name string) *dialect.Dialect { return s.dialects.Load().byName[name] }, s.engine.Now)
+	if routes != nil {
+		verify.OfferRoutes(routes, s.proxies)
+	}
 	s.own["/gate/verify"] = s.route("gate.verify",
 		func(c *call) { c.refusal = verify.Answer(c, c.r) },
 		func(c *call, e *gatehouse.Error) { c.refusal = e; verify.Refuse(c, c.r, e) })

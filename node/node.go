@@ -235,7 +235,7 @@ func (n *Node) handlers() (public, operators http.Handler, err error) {
 	n.public, err = httpd.New(httpd.Config{
 		BaseURL: cmp.Or(n.settings.Issuer, n.URL()), Docs: n.settings.Docs,
 		Engine: n.engine, Dialects: n.Dialects(), Connect: pages, TrustedProxies: n.settings.TrustedProxies, Dev: n.settings.Dev,
-		Logger: n.log, Metrics: metrics, LeakReports: n.settings.Leaks,
+		Logger: n.log, Metrics: metrics, Routes: n.settings.Routes, LeakReports: n.settings.Leaks,
 	})
 	if err != nil {
 		return nil, nil, err

@@ -17,6 +17,8 @@ import (
 	"github.com/gatehouse-auth/gatehouse"
 	"github.com/gatehouse-auth/gatehouse/admin"
 	"github.com/gatehouse-auth/gatehouse/connect/upstream"
+	"github.com/gatehouse-auth/gatehouse/gate"
+	"github.com/gatehouse-auth/gatehouse/gate/rules"
 	"github.com/gatehouse-auth/gatehouse/httpd"
 	"github.com/gatehouse-auth/gatehouse/reference"
 	"github.com/gatehouse-auth/gatehouse/secret"
@@ -45,6 +47,7 @@ type Settings struct {
 	Redis          secret.Text   // URL of the Redis in which all nodes count limits together; zero is none
 	DrainDelay     time.Duration // how long to serve on after SIGTERM, while /readyz is down
 	LogLevel       slog.Level
+	Routes         *gate.Routes      // what /gate/verify asks where its query doesn't; nil: the query must
 	Leaks          httpd.LeakReports // secret scanners whose reports are taken
 	Upstream       *upstream.Config  // where end users sign in; nil is the built-in directory
 	Docs           reference.Brand   // whose name stands on the reference pages
@@ -68,7 +71,7 @@ var known = []setting{
 	{key: "tls.cert"}, {key: "tls.key"},
 	{key: "trusted_proxies", list: true}, {key: "environments", list: true}, {key: "dialects", list: true},
 	{key: "key_encryption_key", secret: true}, {key: "admin_token", secret: true},
-	{key: "journal.max_lag"}, {key: "journal.on_lag"}, {key: "drain_delay"}, {key: "log_level"},
+	{key: "gate.routes"}, {key: "journal.max_lag"}, {key: "journal.on_lag"}, {key: "drain_delay"}, {key: "log_level"},
 	{key: "docs.name"}, {key: "docs.logo"}, {key: "docs.hosts.sandbox"}, {key: "docs.hosts.live"},
 	{key: "leaks.keys"}, {key: "leaks.client_secrets"},
 	{key: "redis", secret: true}, {key: "old_issuers", nested: true},
@@ -263,6 +266,11 @@ func parse(k *koanf.Koanf) (s Settings, err error) {
 	}
 	if s.OldIssuers, err = parseOldIssuers(k.Get("old_issuers")); err != nil {
 		return s, err
+	}
+	if path := k.String("gate.routes"); path != "" {
+		if s.Routes, err = rules.Load(path); err != nil {
+			return s, fmt.Errorf("gate.routes: %w", err)
+		}
 	}
 	s.Leaks, err = parseLeaks(k)
 	return s, err

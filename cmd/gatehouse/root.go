@@ -64,7 +64,7 @@ func newRoot() *cobra.Command {
 	root.AddCommand(devCommand(), serveCommand(),
 		clientCommand(), secretCommand(), tokenCommand(), connectionCommand(), userCommand(),
 		backupCommand(), restoreCommand(), migrateCommand(),
-		importCommand(), doctorCommand(), keyCommand(), dialectCommand(), auditCommand(), agentCommand(), gateCommand(), explainCommand(), versionCommand())
+		importCommand(), doctorCommand(), keyCommand(), dialectCommand(), auditCommand(), agentCommand(), gateCommand(), explainCommand(), benchCommand(), versionCommand())
 	return root
 }
 

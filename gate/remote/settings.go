@@ -21,6 +21,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse"
 	"github.com/gatehouse-auth/gatehouse/gate"
+	"github.com/gatehouse-auth/gatehouse/gate/rules"
 	"github.com/gatehouse-auth/gatehouse/secret"
 )
 
@@ -66,25 +67,15 @@ type file struct {
 		Upstream string `yaml:"upstream"`
 		Dialect  string `yaml:"dialect"`
 	} `yaml:"proxy"`
-	BodyLimit      int         `yaml:"body_limit"`
-	Dialects       []string    `yaml:"dialects"`
-	TrustedProxies []string    `yaml:"trusted_proxies"`
-	Routes         []fileRoute `yaml:"routes"`
+	BodyLimit      int          `yaml:"body_limit"`
+	Dialects       []string     `yaml:"dialects"`
+	TrustedProxies []string     `yaml:"trusted_proxies"`
+	Routes         []rules.Rule `yaml:"routes"`
 	TLS            struct {
 		Cert string `yaml:"cert"`
 		Key  string `yaml:"key"`
 	} `yaml:"tls"`
 	LogLevel string `yaml:"log_level"`
-}
-
-type fileRoute struct {
-	Path     string   `yaml:"path"`
-	Methods  []string `yaml:"methods"`
-	Public   bool     `yaml:"public"`
-	Scope    string   `yaml:"scope"`
-	Audience string   `yaml:"audience"`
-	Client   string   `yaml:"client"`
-	Dialect  string   `yaml:"dialect"`
 }
 
 const maxSettingsFile = 256 << 10
@@ -246,19 +237,12 @@ func (s *Settings) authority() *url.URL {
 
 // routes ask for the gate's own environment: it knows no other.
 func (f *file) routes(env gatehouse.Environment) (*gate.Routes, error) {
-	var list []gate.Route
-	for _, r := range f.Routes {
-		route := gate.Route{Path: r.Path, Methods: r.Methods, Public: r.Public}
-		route.Want = gatehouse.Requirement{Audience: r.Audience, Client: gatehouse.ClientID(r.Client), Dialect: r.Dialect, Scopes: strings.Fields(r.Scope)}
-		if len(route.Want.Scopes) == 0 {
-			route.Want.Scopes = nil
+	for i, r := range f.Routes {
+		if r.Environment != "" && r.Environment != string(env) {
+			return nil, fmt.Errorf("route %d (%s): this gate is of %s: another one, with a secret of %s, must ask for that", i+1, r.Path, env, r.Environment)
 		}
-		if !r.Public {
-			route.Want.Environment = env
-		}
-		list = append(list, route)
 	}
-	return gate.NewRoutes(list)
+	return rules.Routes(f.Routes, env)
 }
 
 func inDir(dir, path string) string {
