@@ -109,60 +109,38 @@ func killing(n int) *disk {
 // TestKill kills a process that issues and revokes, again and again on the
 // same directory, and looks for everything that it had been told was done.
 func TestKill(t *testing.T) {
-	kills := 6
+	directories, kills := 1, 6 // and kills of each
 	if soak() {
-		kills = 500
+		directories, kills = 25, 20
 	}
-	dir := t.TempDir()
-	recorded, revoked := map[string]bool{}, map[string]bool{}
-	for kill := range kills {
-		runUntilKilled(t, dir, time.Duration(50+rand.IntN(250))*time.Millisecond, 0, recorded, revoked)
-		started := time.Now()
-		s, err := Open(t.Context(), dir, Options{partitionRows: 2_000})
-		must(t, err)
-		if took := time.Since(started); took > openWithin() {
-			t.Errorf("kill %d: opening took %v", kill, took)
-		}
-		must(t, s.IntegrityCheck(t.Context()))
-		lost, there := 0, everyToken(t, s)
-		for id := range recorded {
-			if r, ok := there[id]; !ok || revoked[id] && r.RevokedAt.IsZero() {
-				lost++
+	told := 0
+	for range directories {
+		dir := t.TempDir()
+		recorded, revoked := map[string]bool{}, map[string]bool{}
+		for kill := range kills {
+			runUntilKilled(t, dir, time.Duration(50+rand.IntN(250))*time.Millisecond, 0, recorded, revoked)
+			if err := verify(t.Context(), dir, toldOf(recorded, revoked)); err != nil {
+				t.Fatalf("kill %d: %v", kill, err)
 			}
 		}
-		if lost > 0 {
-			t.Fatalf("kill %d: %d of %d acknowledged changes are lost", kill, lost, len(recorded)+len(revoked))
+		told += len(recorded) + len(revoked)
+		if len(recorded) < 100 || len(revoked) < 10 {
+			t.Fatal("that is too few to show anything")
 		}
-		if kill == kills-1 {
-			report, err := s.CheckAudit(t.Context())
-			must(t, err)
-			for _, fault := range report.Faults {
-				t.Error(fault)
-			}
-		}
-		must(t, s.Close())
 	}
-	t.Logf("%d kills, %d tokens and %d revocations, none lost", kills, len(recorded), len(revoked))
-	if len(recorded) < 100 || len(revoked) < 10 {
-		t.Fatal("that is too few to show anything")
-	}
+	t.Logf("%d kills, %d tokens and revocations, none lost", directories*kills, told)
 }
 
-// everyToken lists the ledger, by ids as text.
-func everyToken(t *testing.T, s *Store) map[string]gatehouse.TokenRecord {
-	t.Helper()
-	all := map[string]gatehouse.TokenRecord{}
-	for q := (gatehouse.TokenQuery{Limit: listLimit}); ; {
-		page, err := s.Tokens(t.Context(), q)
-		must(t, err)
-		for _, r := range page {
-			all[r.ID.String()] = r
-		}
-		if len(page) < listLimit {
-			return all
-		}
-		q.Before = page[len(page)-1].ID
+// toldOf is what a killed process had said, as notes.
+func toldOf(recorded, revoked map[string]bool) notes {
+	told := notes{}
+	for id := range recorded {
+		told["+"+id] = true
 	}
+	for id := range revoked {
+		told["-"+id] = true
+	}
+	return told
 }
 
 // runUntilKilled runs a process in dir until it is killed, some time after its
@@ -212,14 +190,7 @@ func TestKillAtEachOperation(t *testing.T) {
 	var kills, told atomic.Int64
 	kill := func(t *testing.T, dir string, n int, recorded, revoked map[string]bool) {
 		runUntilKilled(t, dir, 0, n, recorded, revoked)
-		lines := notes{}
-		for id := range recorded {
-			lines["+"+id] = true
-		}
-		for id := range revoked {
-			lines["-"+id] = true
-		}
-		if err := verify(t.Context(), dir, lines); err != nil {
+		if err := verify(t.Context(), dir, toldOf(recorded, revoked)); err != nil {
 			t.Errorf("killed before operation %d: %v", n, err)
 		}
 		kills.Add(1)

@@ -134,7 +134,7 @@ func TestKilledAloneLosesNothing(t *testing.T) {
 	as := c.client("oauth2", "live")
 	kills := 3
 	if soak() {
-		kills = 300
+		kills = 100
 	}
 	told, revoked := 0, 0
 	var slowest time.Duration
@@ -228,7 +228,7 @@ func TestFullDiskOfANode(t *testing.T) {
 	c.issueSome(k, n, as, 3)
 	times := 1
 	if soak() {
-		times = 50
+		times = 20
 	}
 	refused := 0
 	for range times {
@@ -265,7 +265,7 @@ func TestFailingDiskOfANode(t *testing.T) {
 	k := &teller{told: map[string]bool{}}
 	times := 1
 	if soak() {
-		times = 50
+		times = 20
 	}
 	unclear := 0
 	for range times {

@@ -96,7 +96,7 @@ func TestCodeIsExchangedOnce(t *testing.T) {
 	as := c.client("dapi", "live")
 	codes, tries := 1, 1_000
 	if soak() {
-		codes = 50
+		codes = 10
 	}
 	var contests []*contest
 	for range codes {

@@ -240,7 +240,7 @@ func TestGrantsAreLinearizable(t *testing.T) {
 	c.must(err)
 	grants, together := 48, 8
 	if soak() {
-		grants = 3_000
+		grants = 1_000
 	}
 	races := make([]*grantRace, grants)
 	since := time.Now()

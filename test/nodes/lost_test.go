@@ -68,7 +68,7 @@ func TestLostAnswersGrantOnce(t *testing.T) {
 	as, plain := c.client("dapi", "live"), c.client("oauth2", "live")
 	trials := 8
 	if soak() {
-		trials = 300
+		trials = 100
 	}
 	lost, given, spent := 0, 0, 0
 	for i := range trials {
