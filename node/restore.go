@@ -238,18 +238,6 @@ func (j *RestoreJob) restore(ctx context.Context, store gatehouse.Store, sealer 
 	if !j.Postgres.IsZero() {
 		done.Ledger = postgres.Place(j.Postgres.Reveal())
 	}
-	var journal *JournalReader
-	if j.Journal != "" {
-		f, err := os.Open(j.Journal)
-		if err != nil {
-			return nil, err
-		}
-		defer f.Close()
-		if journal, err = NewJournalReader(f); err != nil {
-			return nil, fmt.Errorf("%s: %w", j.Journal, err)
-		}
-		r.Journal, r.Since = journal.Records(), journal.Since
-	}
 	j.Step("checking the copy and its hash chains")
 	if err := check(r); err != nil {
 		return nil, err
@@ -259,11 +247,16 @@ func (j *RestoreJob) restore(ctx context.Context, store gatehouse.Store, sealer 
 	}
 	j.Step("ending what may have been revoked since")
 	var err error
-	if done.Restored, err = r.Run(ctx); err != nil {
-		return nil, err
-	}
-	if journal != nil {
-		done.HeardAt = journal.HeardAt
+	const tries = 5
+	for try := 1; ; try++ {
+		done.Restored, done.HeardAt, err = j.run(ctx, r)
+		if err == nil {
+			break
+		}
+		// A database that is slow now can be asked again.
+		if try == tries || !errors.Is(err, gatehouse.ErrStore) || errors.Is(err, gatehouse.ErrUnknownOutcome) || ctx.Err() != nil {
+			return nil, err
+		}
 	}
 	snap, err := store.Load(ctx, r.Now)
 	if err != nil {
@@ -273,4 +266,25 @@ func (j *RestoreJob) restore(ctx context.Context, store gatehouse.Store, sealer 
 		done.Clients[snap.Clients[i].ID] = &snap.Clients[i]
 	}
 	return done, nil
+}
+
+// run runs r, with the journal where one was given, and returns up to when that
+// tells.
+func (j *RestoreJob) run(ctx context.Context, r *gatehouse.Restore) (*gatehouse.Restored, time.Time, error) {
+	if j.Journal == "" {
+		done, err := r.Run(ctx)
+		return done, time.Time{}, err
+	}
+	f, err := os.Open(j.Journal)
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	defer f.Close()
+	journal, err := NewJournalReader(f)
+	if err != nil {
+		return nil, time.Time{}, fmt.Errorf("%s: %w", j.Journal, err)
+	}
+	r.Journal, r.Since = journal.Records(), journal.Since
+	done, err := r.Run(ctx)
+	return done, journal.HeardAt, err
 }

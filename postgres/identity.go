@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -89,3 +90,10 @@ const (
 	nodeName    = "gatehouse"
 	offlineName = "gatehouse-offline"
 )
+
+// asOffline makes a connection of whatever works on a ledger that no node serves:
+// no caller waits for it.
+func asOffline(cfg *pgx.ConnConfig) {
+	cfg.RuntimeParams["application_name"] = offlineName
+	cfg.ConnectTimeout = max(cfg.ConnectTimeout, 15*time.Second)
+}

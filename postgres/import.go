@@ -37,7 +37,7 @@ func Import(ctx context.Context, url string, act gatehouse.Act, from func(gateho
 		return nil, err
 	}
 	cfg := pool.ConnConfig
-	cfg.RuntimeParams["application_name"] = offlineName
+	asOffline(cfg)
 	if err := prepare(ctx, cfg, true); err != nil {
 		return nil, fmt.Errorf("open the store in %s: %w", Place(url), err)
 	}

@@ -70,7 +70,7 @@ func Open(ctx context.Context, url string, opt Options) (*Store, error) {
 		grants: newQueue[*gatehouse.Grant](grantLimit), acts: newQueue[change](actLimit),
 	}
 	if opt.Offline {
-		cfg.ConnConfig.RuntimeParams["application_name"] = offlineName
+		asOffline(cfg.ConnConfig)
 	}
 	if err := prepare(ctx, cfg.ConnConfig, opt.Offline); err != nil {
 		return nil, fmt.Errorf("open the store in %s: %w", Place(url), err)
