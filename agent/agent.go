@@ -99,7 +99,7 @@ func (a *Agent) open(s *Settings, name string, before *upstream) (*upstream, err
 	} else if u.source, err = bearer.New(r.config); err != nil {
 		return nil, fmt.Errorf("upstreams.%s: %w", name, err)
 	}
-	u.carriers = u.source.Carriers()
+	u.carriers, u.base = u.source.Carriers(), baseOf(u.source.Base())
 	u.transport = &bearer.Transport{Source: u.source, Base: a.forward}
 	u.proxy = u.newProxy()
 	return u, nil

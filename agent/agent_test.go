@@ -359,6 +359,31 @@ func TestForeignRequests(t *testing.T) {
 	}
 }
 
+// A path and a query arrive as they were written.
+func TestPathsArrive(t *testing.T) {
+	v := newVendor()
+	var arrived string
+	v.HandleFunc("/api/", func(_ http.ResponseWriter, r *http.Request) { arrived = r.RequestURI })
+	v.HandleFunc("/api", func(_ http.ResponseWriter, r *http.Request) { arrived = r.RequestURI })
+	_, url := agentFor(t, v, "")
+	for _, rest := range []string{
+		"", "/", "/x", "/x/", "/a%20b", "/a%2Fb", "/a+b", "/(a)*'b!;c=d,e@f:g&h$i", "/%C3%BC", "/%c3%bc", "/a%3Fb?c", "/x?", "/x?q=%zz;&e", "/bank/bank", "/a=~b",
+	} {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(conn, "GET /bank%s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", rest)
+		if resp, err := http.ReadResponse(bufio.NewReader(conn), nil); err != nil || resp.StatusCode != 200 {
+			t.Errorf("%s: %v %v", rest, resp, err)
+		}
+		conn.Close()
+		if want := "/api" + rest; arrived != want {
+			t.Errorf("%s arrived as %s", want, arrived)
+		}
+	}
+}
+
 // No path leads out of base_url, for any reader of it.
 func TestPathsStayInside(t *testing.T) {
 	v := newVendor()

@@ -19,15 +19,27 @@ import (
 
 // An upstream is one API that the agent passes requests to.
 type upstream struct {
-	name      string
-	resolved  resolved
-	source    *bearer.Source
+	name     string
+	resolved resolved
+	source   *bearer.Source
+	// base has no slash at its end. It is nil where it depends on the token, or
+	// has a path that is escaped in an unusual way.
+	base      *url.URL
 	carriers  []string // headers that the token travels in
 	replaces  bool     // the caller's own credentials
 	transport http.RoundTripper
 	proxy     *httputil.ReverseProxy
 	tally     *tally
 	ran       time.Time // when its commands were run last
+}
+
+// baseOf is an upstream's base; see there for when it is nil.
+func baseOf(baseURL string) *url.URL {
+	u, err := url.Parse(strings.TrimSuffix(baseURL, "/"))
+	if err != nil || u.RawPath != "" || u.Host == "" || strings.Contains(baseURL, "{") {
+		return nil
+	}
+	return u
 }
 
 // stale reports whether its credentials may have changed.
@@ -143,6 +155,17 @@ func (leftOpen) Close() error { return nil }
 
 // target is where the request goes; nil where that is outside the base URL.
 func (u *upstream) target(r *http.Request, rest string) (*url.URL, error) {
+	if u.base != nil && r.URL.RawPath == "" {
+		// The usual way to escape a path, so that it needn't be read again. The
+		// upstream's name is the same either way.
+		t := *u.base
+		t.Path += strings.TrimPrefix(r.URL.Path, "/"+u.name)
+		t.RawQuery, t.ForceQuery = r.URL.RawQuery, r.URL.ForceQuery
+		if !u.source.Covers(u.source.Base(), &t) {
+			return nil, nil
+		}
+		return &t, nil
+	}
 	base, err := u.source.BaseURL(r.Context())
 	if err != nil {
 		return nil, err
@@ -151,7 +174,7 @@ func (u *upstream) target(r *http.Request, rest string) (*url.URL, error) {
 	if err != nil || !u.source.Covers(base, target) {
 		return nil, nil
 	}
-	target.RawQuery = r.URL.RawQuery
+	target.RawQuery, target.ForceQuery = r.URL.RawQuery, r.URL.ForceQuery
 	return target, nil
 }
 

@@ -66,7 +66,7 @@ func (a *Agent) Status() Status {
 	for _, name := range slices.Sorted(maps.Keys(serving)) {
 		u := serving[name]
 		s := UpstreamStatus{
-			Name: name, Dialect: dialectName(u.resolved.config), BaseURL: u.resolved.config.BaseURL,
+			Name: name, Dialect: dialectName(u.resolved.config), BaseURL: u.source.Base(),
 			Requests: u.tally.requests.Load(), Tokens: u.tally.counts(u.source),
 		}
 		token, failed := u.source.State()

@@ -309,6 +309,10 @@ func (s *Source) due() {
 	}
 }
 
+// Base returns the API's base URL as it was set, or the dialect's own host. It
+// may hold {extra.NAME}.
+func (s *Source) Base() string { return s.config.BaseURL }
+
 // BaseURL returns the API's base URL, which may depend on the token.
 func (s *Source) BaseURL(ctx context.Context) (string, error) {
 	if !strings.Contains(s.config.BaseURL, "{") {
