@@ -21,6 +21,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/dialect"
 	"github.com/gatehouse-auth/gatehouse/doctor"
 	"github.com/gatehouse-auth/gatehouse/secret"
+	"github.com/gatehouse-auth/gatehouse/webhook"
 )
 
 const maxBody = 64 << 10
@@ -40,6 +41,7 @@ type Config struct {
 	Metrics        prometheus.Gatherer
 	Logger         *slog.Logger
 	Users          *directory.Directory // nil: end users are another provider's
+	Webhooks       *webhook.Sender
 }
 
 // New returns the handler of the admin listener and socket. Serve it with
@@ -68,6 +70,7 @@ func New(cfg Config) http.Handler {
 		api.HandleFunc("/admin/v1/users", usersElsewhere)
 		api.HandleFunc("/admin/v1/users/", usersElsewhere)
 	}
+	s.webhookRoutes(h, cfg.Webhooks)
 	s.keyRoutes(h)
 	s.dialectRoutes(h)
 	s.auditRoutes(h)

@@ -26,6 +26,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/dialect"
 	"github.com/gatehouse-auth/gatehouse/httpd"
 	"github.com/gatehouse-auth/gatehouse/sharedlimit"
+	"github.com/gatehouse-auth/gatehouse/webhook"
 )
 
 // A Node is a running Gatehouse. Open makes it ready, Run serves.
@@ -41,6 +42,7 @@ type Node struct {
 	engine      *gatehouse.Engine
 	users       *directory.Directory // nil: end users are another provider's
 	identity    connect.Identity
+	webhooks    *webhook.Sender
 	limits      *sharedlimit.Counter // nil: limits are not counted in a Redis
 	public      *httpd.Server
 	dialects    atomic.Pointer[[]*dialect.Dialect]
@@ -141,6 +143,7 @@ func (n *Node) openEngine(ctx context.Context) error {
 	if err := n.openIdentity(sealer, shared); err != nil {
 		return err
 	}
+	n.openWebhooks(sealer)
 	if err := n.useOldIssuers(); err != nil {
 		return err
 	}
@@ -223,6 +226,7 @@ func (n *Node) handlers() (public, operators http.Handler, err error) {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	n.measureLimits(registry)
+	n.measureWebhooks(registry)
 	n.measureArrivals(registry)
 	metrics, err := httpd.NewMetrics(registry)
 	if err != nil {
@@ -243,7 +247,7 @@ func (n *Node) handlers() (public, operators http.Handler, err error) {
 	return n.public, admin.New(admin.Config{
 		Engine: n.engine, Dialects: n.Dialects, Environments: n.settings.Environments, Token: n.settings.AdminToken,
 		TrustedProxies: n.settings.TrustedProxies, Version: n.version, Status: n.status, Examine: n.examine, Ready: n.ready, Metrics: registry, Logger: n.log,
-		Users: n.users,
+		Users: n.users, Webhooks: n.webhooks,
 	}), nil
 }
 

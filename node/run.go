@@ -54,6 +54,7 @@ func (n *Node) Run(ctx context.Context, started func() error) error {
 	defer stopEngine()
 	flushed := make(chan error, 1)
 	go func() { flushed <- n.engine.Run(running) }()
+	keeping.Go(func() { n.webhooks.Run(running) })
 	if n.certificate != nil {
 		keeping.Go(func() { n.certificate.keep(running) })
 	}

@@ -50,10 +50,12 @@ type Settings struct {
 	Routes         *gate.Routes      // what /gate/verify asks where its query doesn't; nil: the query must
 	Leaks          httpd.LeakReports // secret scanners whose reports are taken
 	Upstream       *upstream.Config  // where end users sign in; nil is the built-in directory
-	Docs           reference.Brand   // whose name stands on the reference pages
-	OldIssuers     []OldIssuer       // whose JWTs are taken until a date
-	Sources        Sources           // the files that all this came from
-	Dev            bool              // plain HTTP on loopback, whatever stands before it
+	// WebhookNetworks may be sent webhooks though they are not public.
+	WebhookNetworks []netip.Prefix
+	Docs            reference.Brand // whose name stands on the reference pages
+	OldIssuers      []OldIssuer     // whose JWTs are taken until a date
+	Sources         Sources         // the files that all this came from
+	Dev             bool            // plain HTTP on loopback, whatever stands before it
 }
 
 // setting is one key of the settings file. Its variable in the environment is
@@ -75,6 +77,7 @@ var known = []setting{
 	{key: "docs.name"}, {key: "docs.logo"}, {key: "docs.hosts.sandbox"}, {key: "docs.hosts.live"},
 	{key: "leaks.keys"}, {key: "leaks.client_secrets"},
 	{key: "redis", secret: true}, {key: "old_issuers", nested: true},
+	{key: "webhooks.networks", list: true},
 	{key: "connect.identity"}, {key: "connect.identity.issuer"}, {key: "connect.identity.client_id"}, {key: "connect.identity.client_secret", secret: true},
 	{key: "connect.identity.scopes", list: true}, {key: "connect.identity.user_claim"}, {key: "connect.identity.name"},
 	{key: "tls.acme.domains", list: true}, {key: "tls.acme.email"}, {key: "tls.acme.directory"}, {key: "tls.acme.directory_ca"}, {key: "tls.acme.accept_terms"},
@@ -259,6 +262,9 @@ func parse(k *koanf.Koanf) (s Settings, err error) {
 		return s, fmt.Errorf("log_level: %q must be debug, info, warn or error", k.String("log_level"))
 	}
 	if s.Upstream, err = parseIdentity(k); err != nil {
+		return s, err
+	}
+	if s.WebhookNetworks, err = parseNetworks(k); err != nil {
 		return s, err
 	}
 	if s.Docs, err = parseDocs(k); err != nil {

@@ -62,7 +62,7 @@ func newRoot() *cobra.Command {
 	}
 	root.PersistentFlags().Bool("json", false, "print one JSON document on stdout")
 	root.AddCommand(devCommand(), serveCommand(),
-		clientCommand(), secretCommand(), tokenCommand(), connectionCommand(), userCommand(),
+		clientCommand(), secretCommand(), tokenCommand(), connectionCommand(), userCommand(), webhookCommand(),
 		backupCommand(), restoreCommand(), migrateCommand(),
 		importCommand(), doctorCommand(), keyCommand(), dialectCommand(), auditCommand(), agentCommand(), gateCommand(), explainCommand(), benchCommand(), versionCommand())
 	return root
