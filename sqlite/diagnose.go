@@ -2,7 +2,10 @@ package sqlite
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
+	"io"
+	"os"
 	"path/filepath"
 
 	"zombiezen.com/go/sqlite"
@@ -15,9 +18,14 @@ type Diagnosis struct {
 }
 
 // Diagnose looks at the ledger in dir, which another process may be serving. It
-// changes nothing.
+// changes nothing. Where no log is there, the file's header says all, and SQLite
+// would leave a log behind.
 func Diagnose(ctx context.Context, dir string) (*Diagnosis, error) {
-	c, err := sqlite.OpenConn(filepath.Join(dir, databaseFile), sqlite.OpenReadOnly)
+	path := filepath.Join(dir, databaseFile)
+	if log, err := os.Stat(path + "-wal"); err != nil || log.Size() == 0 {
+		return diagnoseHeader(path)
+	}
+	c, err := sqlite.OpenConn(path, sqlite.OpenReadOnly)
 	if err != nil {
 		return nil, fmt.Errorf("opening the ledger in %s: %w", dir, err)
 	}
@@ -32,4 +40,20 @@ func Diagnose(ctx context.Context, dir string) (*Diagnosis, error) {
 		return nil, fmt.Errorf("reading the ledger in %s: %w", dir, err)
 	}
 	return d, nil
+}
+
+// diagnoseHeader reads user_version where the file format has it
+// (sqlite.org/fileformat2.html, section 1.3).
+func diagnoseHeader(path string) (*Diagnosis, error) {
+	const magic, versionAt = "SQLite format 3\x00", 60
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	header := make([]byte, versionAt+4)
+	if _, err := io.ReadFull(f, header); err != nil || string(header[:len(magic)]) != magic {
+		return nil, fmt.Errorf("%s is no ledger", path)
+	}
+	return &Diagnosis{Schema: int(binary.BigEndian.Uint32(header[versionAt:])), KnownSchema: len(schema.Migrations)}, nil
 }
