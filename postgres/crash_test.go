@@ -226,7 +226,7 @@ func TestKilledDatabaseLosesNothing(t *testing.T) {
 	goroutines := runtime.NumGoroutine()
 	kills := 4
 	if soak() {
-		kills = 200
+		kills = 100
 	}
 	k := call(s, c, 8)
 	var slowest time.Duration
@@ -290,7 +290,7 @@ func TestUnsteadyLine(t *testing.T) {
 	}
 	rounds := 2 * len(faults)
 	if soak() {
-		rounds = 100 * len(faults)
+		rounds = 50 * len(faults)
 	}
 	k := call(s, c, 16)
 	for round := range rounds {

@@ -4,6 +4,7 @@
 package postgrestest
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net"
@@ -149,14 +150,30 @@ func (s *Server) Kill(t testing.TB) {
 	s.process = nil
 }
 
-// KillOne ends one of the server's processes with SIGKILL, chosen by n. The
-// server then ends the others, and recovers by itself.
+// KillOne ends one of the server's processes with SIGKILL, chosen by n, and
+// returns once the server has ended the others and recovered, as it does by
+// itself.
 func (s *Server) KillOne(t testing.TB, n int) {
 	t.Helper()
 	backends := s.backends(t)
-	if len(backends) > 0 {
-		_ = syscall.Kill(backends[n%len(backends)], syscall.SIGKILL)
+	if len(backends) == 0 {
+		return
 	}
+	starts := s.starts(t)
+	if syscall.Kill(backends[n%len(backends)], syscall.SIGKILL) != nil {
+		return // it had ended by itself
+	}
+	for began := time.Now(); s.starts(t) == starts && time.Since(began) < time.Minute; {
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// starts counts how often the server has become ready, by its log.
+func (s *Server) starts(t testing.TB) int {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(s.dir, "log"))
+	must(t, err)
+	return bytes.Count(text, []byte("ready to accept connections"))
 }
 
 // backends are the process ids of the server's children.
