@@ -120,7 +120,7 @@ func TestKill(t *testing.T) {
 		for kill := range kills {
 			runUntilKilled(t, dir, time.Duration(50+rand.IntN(250))*time.Millisecond, 0, recorded, revoked)
 			if err := verify(t.Context(), dir, toldOf(recorded, revoked)); err != nil {
-				t.Fatalf("kill %d: %v", kill, err)
+				t.Errorf("kill %d: %v", kill, err)
 			}
 		}
 		told += len(recorded) + len(revoked)
