@@ -288,7 +288,7 @@ func TestUnsteadyLine(t *testing.T) {
 		}},
 		{"notices lost", line.Deafen},
 	}
-	rounds := 2 * len(faults)
+	rounds := len(faults)
 	if soak() {
 		rounds = 50 * len(faults)
 	}

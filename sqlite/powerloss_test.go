@@ -335,7 +335,7 @@ func losePower(t *testing.T, record []operation, seed uint64, at func(i int) boo
 // unsynced writes reaches the disk, in whatever order, in parts. The same test
 // finds out a store that doesn't sync, and one that syncs only its checkpoints.
 func TestPowerLoss(t *testing.T) {
-	rounds, moments, few := 64, 40, 8
+	rounds, moments, few := 64, 24, 6
 	if soak() {
 		rounds, moments, few = 320, 4_000, 100
 	}

@@ -238,7 +238,7 @@ func TestGrantsAreLinearizable(t *testing.T) {
 	as := c.client("oauth2", "live")
 	_, err := c.nodes[0].gatehouse("", "client", "update", as.ClientID, "--refresh")
 	c.must(err)
-	grants, together := 48, 8
+	grants, together := 36, 8
 	if soak() {
 		grants = 1_000
 	}
