@@ -21,7 +21,7 @@ func (n *Node) openWebhooks(sealer *credential.Sealer) {
 		networks = append([]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}, networks...)
 	}
 	n.webhooks = webhook.New(webhook.Config{
-		Store: n.store, Clients: n.engine, Sealer: sealer, WireID: n.wireID, Networks: networks, Version: n.version.Version, Logger: n.log,
+		Store: n.store, Clients: n.engine, Sealer: sealer, WireID: n.wireID, Alone: n.settings.Postgres.IsZero(), Networks: networks, Version: n.version.Version, Logger: n.log,
 	})
 }
 

@@ -34,8 +34,11 @@ const (
 	deadKept = 30 * 24 * time.Hour
 	// longestRetryAfter bounds what an endpoint may ask for.
 	longestRetryAfter = 12 * time.Hour
+	// leaseLife is how long an endpoint waits for a node that died. It is longer
+	// than a turn and the try that it ends with.
+	leaseLife = 30 * time.Second
 	// turn bounds how long one endpoint is seen to before the next look.
-	turn = 20 * time.Second
+	turn = 10 * time.Second
 )
 
 // errElsewhere: another node sees to the endpoint.
@@ -82,6 +85,14 @@ func (s *Sender) hold(ctx context.Context, id string) (release func(), err error
 	mine := rand.Text()
 	lease := document(kindLease, id, "", 0, mine)
 	lease.ExpiresAt = time.Now().Add(s.lease)
+	if s.alone {
+		left, err := s.store.Document(ctx, kindLease, id)
+		if err == nil {
+			lease.Version = left.Version
+		} else if !errors.Is(err, gatehouse.ErrNotFound) {
+			return nil, err
+		}
+	}
 	err = s.store.Keep(ctx, nil, lease)
 	if errors.Is(err, gatehouse.ErrExists) {
 		return nil, errElsewhere

@@ -39,6 +39,9 @@ type Config struct {
 	Sealer  *credential.Sealer
 	// WireID writes a client's id as it goes on the wire; nil is as it is.
 	WireID func(c *gatehouse.Client, env gatehouse.Environment) string
+	// Alone says that no other process has this store: a lease that is there was
+	// left by one that has ended.
+	Alone bool
 	// Networks are addresses that messages may be sent to though they are not
 	// public, by plain HTTP too.
 	Networks []netip.Prefix
@@ -59,6 +62,7 @@ type Sender struct {
 	clients  Clients
 	sealer   *credential.Sealer
 	wireID   func(c *gatehouse.Client, env gatehouse.Environment) string
+	alone    bool
 	networks []netip.Prefix
 	guard    *ssrf.Guardian
 	agent    string
@@ -93,7 +97,7 @@ const atOnce = 32
 // New makes a Sender. It does nothing by itself before Run.
 func New(cfg Config) *Sender {
 	s := &Sender{
-		store: cfg.Store, clients: cfg.Clients, sealer: cfg.Sealer, wireID: cfg.WireID, networks: cfg.Networks, guard: guard(cfg.Networks),
+		store: cfg.Store, clients: cfg.Clients, sealer: cfg.Sealer, wireID: cfg.WireID, alone: cfg.Alone, networks: cfg.Networks, guard: guard(cfg.Networks),
 		agent: "Gatehouse", log: cfg.Logger, tls: cfg.tls, waits: cfg.waits, poll: cfg.poll, lease: cfg.lease,
 		later: map[string]time.Time{}, slots: make(chan struct{}, atOnce),
 	}
@@ -122,7 +126,7 @@ func New(cfg Config) *Sender {
 		s.poll = time.Second
 	}
 	if s.lease == 0 {
-		s.lease = time.Minute
+		s.lease = leaseLife
 	}
 	s.http = map[string]*http.Client{"https": s.client("https"), "http": s.client("http")}
 	return s

@@ -94,6 +94,29 @@ var listSources = sync.OnceFunc(func() {
 // fails where it doesn't end well.
 func (s *server) start() (stop func() error, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
+	cmd, err := s.run(ctx)
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	return func() error {
+		defer cancel()
+		if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+			return fmt.Errorf("stopping the server: %w", err)
+		}
+		return cmd.Wait()
+	}, nil
+}
+
+// startKillable is start for a server that is to be killed when ctx ends.
+func (s *server) startKillable(ctx context.Context) (wait func(), err error) {
+	cmd, err := s.run(ctx)
+	return func() { _ = cmd.Wait() }, err
+}
+
+// run returns once the server has said what it listens on. It is killed when
+// ctx ends.
+func (s *server) run(ctx context.Context) (*exec.Cmd, error) {
 	cmd := exec.CommandContext(ctx, s.binary, "dev", "--json", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--data", s.data)
 	cmd.Stderr = os.Stderr
 	cmd.Env = append(os.Environ(), "GATEHOUSE_LOG_LEVEL=warn") // refusals are what is tested here
@@ -102,18 +125,13 @@ func (s *server) start() (stop func() error, err error) {
 		err = cmd.Start()
 	}
 	if err != nil {
-		cancel()
 		return nil, fmt.Errorf("starting the server: %w", err)
 	}
-	stop = func() error {
-		defer cancel()
-		if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
-			return fmt.Errorf("stopping the server: %w", err)
-		}
-		return cmd.Wait()
+	failed := func(what string, err error) error {
+		return errors.Join(fmt.Errorf("%s: %w", what, err), cmd.Process.Kill(), cmd.Wait())
 	}
 	if s.line, err = bufio.NewReader(out).ReadString('\n'); err != nil {
-		return nil, errors.Join(fmt.Errorf("reading what dev prints: %w", err), stop())
+		return nil, failed("reading what dev prints", err)
 	}
 	go io.Copy(io.Discard, out) //nolint:errcheck // until the server ends
 	var said struct {
@@ -121,10 +139,10 @@ func (s *server) start() (stop func() error, err error) {
 		Clients []demoClient `json:"clients"`
 	}
 	if err := json.Unmarshal([]byte(s.line), &said); err != nil {
-		return nil, errors.Join(fmt.Errorf("dev --json printed no JSON: %w", err), stop())
+		return nil, failed("dev --json printed no JSON", err)
 	}
 	s.url, s.demo = said.URL, said.Clients
-	return stop, nil
+	return cmd, nil
 }
 
 func (s *server) client(t *testing.T, dialect, environment string) demoClient {
