@@ -34,24 +34,28 @@ func newCrowd(b testing.TB, s gatehouse.Store) *crowd {
 	return c
 }
 
-// one records a token that is issued now.
-func (c *crowd) one(now time.Time) error {
+// record records so many tokens of one client that are issued now.
+func (c *crowd) record(now time.Time, tokens int) error {
 	// 7,919 is prime, so that neighbours in time are not neighbours in the index.
 	client := c.clients[c.next.Add(1)*7_919%int64(len(c.clients))]
-	return c.store.Record(context.Background(), grant(now, access(client, now)))
+	g := grant(now)
+	for range tokens {
+		g.Tokens = append(g.Tokens, access(client, now))
+	}
+	return c.store.Record(context.Background(), g)
 }
 
-// fill records so many tokens that are issued now.
+// fill records so many tokens, 50 at a time, which are issued now.
 func (c *crowd) fill(rows int, now func() time.Time) {
 	c.Helper()
-	const callers = 256
+	const callers, batch = 32, 50
 	var left atomic.Int64
 	left.Store(int64(rows))
 	var filling sync.WaitGroup
 	for range callers {
 		filling.Go(func() {
-			for left.Add(-1) >= 0 && !c.Failed() {
-				if err := c.one(now()); err != nil {
+			for n := left.Add(-batch); n > -batch && !c.Failed(); n = left.Add(-batch) {
+				if err := c.record(now(), batch+int(min(n, 0))); err != nil {
 					c.Error(err)
 				}
 			}
@@ -74,7 +78,7 @@ func (c *crowd) issue(stop <-chan struct{}) (tokens int, longest time.Duration) 
 			mine, most := 0, time.Duration(0)
 			for open := true; open && !c.Failed(); {
 				began := time.Now()
-				if err := c.one(began); err != nil {
+				if err := c.record(began, 1); err != nil {
 					c.Error(err)
 				}
 				mine, most = mine+1, max(most, time.Since(began))
