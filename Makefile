@@ -20,7 +20,7 @@ prerequisites: ## what the tests need beside Go, from Debian's packages
 
 test: prerequisites vet ## everything, the short forms; 20 minutes at most on two cores
 	$(GO) test -timeout 15m work
-	$(GO) test -race -timeout 15m -skip '$(TIMED)' . ./token ./credential ./dialect/... ./sqlite ./httpd ./gate/... ./admin ./node ./bearer ./bearer/xoauth2 ./agent ./rehearse
+	$(GO) test -race -timeout 15m -skip '$(TIMED)' . ./token ./credential ./dialect/... ./sqlite ./sharedlimit ./httpd ./gate/... ./admin ./node ./bearer ./bearer/xoauth2 ./agent ./rehearse
 	./test/fuzz 2s
 
 vet:
@@ -34,7 +34,7 @@ soak: prerequisites vet ## the long forms: exact bounds, many trials, long fuzzi
 
 bench: prerequisites ## the benchmarks of docs/benchmarks.md, beside their yardsticks
 	$(GO) run ./test/bench
-	$(GO) test -run "^$$" -bench . -benchtime 1s . ./token ./credential ./dialect ./sqlite ./gate ./httpd
+	$(GO) test -run "^$$" -bench . -benchtime 1s . ./token ./credential ./dialect ./sqlite ./postgres ./sharedlimit ./gate ./httpd
 
 fuzz:
 	./test/fuzz 1m
