@@ -12,6 +12,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse"
 	"github.com/gatehouse-auth/gatehouse/dialect"
+	"github.com/gatehouse-auth/gatehouse/secret"
 )
 
 // A member is one parameter of what the app gets.
@@ -169,6 +170,31 @@ func flat(message jsontext.Value) ([]member, error) {
 		out = append(out, member{name, text})
 	}
 	return out, nil
+}
+
+// MessageNames returns what a dialect's connect message calls the values that an
+// app goes on with.
+func MessageNames(d *dialect.Dialect) (map[dialect.Hole]string, error) {
+	holes := []dialect.Hole{dialect.AccessCode, dialect.UserSecret, dialect.ConnectionID, dialect.UserID, dialect.TokenID}
+	v := dialect.NewValues(len(holes) + 1)
+	v.SetText(dialect.ClientID, "client")
+	for _, hole := range holes { // each stands for itself
+		if hole == dialect.AccessCode || hole == dialect.UserSecret {
+			v.SetSecret(hole, secret.New(string(hole)))
+			continue
+		}
+		v.SetText(hole, string(hole))
+	}
+	resp, err := d.Operation(dialect.Connect).WriteResponse(v)
+	if err != nil {
+		return nil, err
+	}
+	members, err := flat(resp.Body)
+	names := map[dialect.Hole]string{}
+	for _, m := range members {
+		names[dialect.Hole(m.value)] = m.name
+	}
+	return names, err
 }
 
 // Message is what a client's dialect hands over when a user has signed in; nil

@@ -39,6 +39,7 @@ type Config struct {
 	Documents Documents
 	Identity  Identity
 	Dialects  func() []*dialect.Dialect // those that are loaded now
+	Demo      map[string]DemoApp        // by name; nil but in `gatehouse dev`
 	// Limits bounds how many requests one address may begin.
 	Limits bool
 	Logger *slog.Logger // nil: none
@@ -92,6 +93,9 @@ func New(cfg Config) (*Pages, error) {
 		"POST /connect/consent":            (*visit).decide,
 		"GET /connect/connections":         (*visit).showConnections,
 		"POST /connect/connections":        (*visit).endConnections,
+	}
+	if cfg.Demo != nil {
+		p.addDemo(cfg.Demo)
 	}
 	for path, a := range p.views.assets {
 		p.routes["GET "+path] = a.serve

@@ -17,7 +17,7 @@ import (
 var templateFiles embed.FS
 
 // pageNames are the pages: templates/NAME.html, each within layout.html.
-var pageNames = []string{"signin", "consent", "connections", "formpost", "message", "problem"}
+var pageNames = []string{"signin", "consent", "connections", "formpost", "message", "problem", "demo"}
 
 // views is everything that is shown, ready to be filled in.
 type views struct {
@@ -69,6 +69,7 @@ type page struct {
 	Form        *formView
 	Message     *messageView
 	Problem     *problemView
+	Demo        *demoView
 
 	ask    *Ask
 	leaves string
@@ -110,7 +111,7 @@ func (p *page) framed() bool { return p.ask != nil && p.ask.Frame }
 // Languages are the others that the page can be read in. It is there only where
 // following a link repeats nothing.
 func (p *page) Languages() []language {
-	if p.framed() || p.Form != nil || p.Message != nil || p.Problem != nil {
+	if p.framed() || p.Form != nil || p.Message != nil || p.Problem != nil || p.Env == "" {
 		return nil
 	}
 	return p.others()

@@ -111,6 +111,9 @@ func (n *Node) Demo(ctx context.Context) ([]DemoClient, error) {
 			if d != nil {
 				shown.ClientID = d.WireForm(dialect.ClientID, string(id))
 			}
+			if err := n.addDemoApp(ctx, d, c, shown); err != nil {
+				return nil, fmt.Errorf("making the demo client of %s: %w", dialectName(d), err)
+			}
 			out = append(out, shown)
 		}
 	}

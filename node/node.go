@@ -42,6 +42,7 @@ type Node struct {
 	engine      *gatehouse.Engine
 	users       *directory.Directory // nil: end users are another provider's
 	identity    connect.Identity
+	demoApps    map[string]connect.DemoApp // dev's only
 	webhooks    *webhook.Sender
 	limits      *sharedlimit.Counter // nil: limits are not counted in a Redis
 	public      *httpd.Server

@@ -162,6 +162,9 @@ func devPage(cmd *cobra.Command, n *node.Node, s devStarted) (string, error) {
 			fmt.Fprintf(&b, "  %s\n", faint.Render(note))
 		}
 		fmt.Fprintf(&b, "  %s\n", line)
+		if at := n.ConnectDemo(c); at != "" {
+			fmt.Fprintf(&b, "  %s\n  %s\n", faint.Render("An end user connects in a browser at"), at)
+		}
 	}
 	if len(s.Users) > 0 {
 		fmt.Fprintf(&b, "\n%s\n", heading.Render("End users who can sign in to the Connect pages of the sandbox"))

@@ -15,6 +15,7 @@ const verifier = "a-verifier-of-at-least-43-characters-0123456789"
 // An app is a partner's: its pages, and its clients at the server.
 type app struct {
 	*httptest.Server
+	stranger         *httptest.Server // the same pages at an origin that nobody has registered
 	at               *server
 	standard, linked client // of OAuth 2.0, and of a dialect with a connect message
 }
@@ -56,13 +57,19 @@ func newApp(s *server) (*app, error) {
 		page(w, `<!doctype html><html lang="en"><title>Posts</title><form method="post" action="%s"><input name="environment" value="sandbox"><input name="name" value="%s"><input name="password" value="%s"><button>Win a prize</button></form>`,
 			html.EscapeString(r.FormValue("url")), html.EscapeString(s.users[1].Name), html.EscapeString(s.users[1].Password))
 	})
-	a.Server = httptest.NewServer(mux)
+	a.Server, a.stranger = httptest.NewServer(mux), httptest.NewServer(mux)
 	var err error
 	if a.standard, err = a.register("oauth2", "Budget Buddy", "--scope", "accounts:read", "--scope", "payments:write", "--refresh"); err != nil {
 		return nil, err
 	}
 	a.linked, err = a.register("dapi", "Piggy Bank")
 	return a, err
+}
+
+// Close ends both servers.
+func (a *app) Close() {
+	a.Server.Close()
+	a.stranger.Close()
 }
 
 func (a *app) register(dialect, name string, more ...string) (client, error) {

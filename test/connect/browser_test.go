@@ -14,7 +14,7 @@ import (
 )
 
 // patience bounds every wait: on a busy machine a page may take its time.
-const patience = time.Minute
+const patience = 15 * time.Second
 
 // A tab is a page of the browser, or a frame in one.
 type tab struct {
@@ -167,7 +167,8 @@ func (b *tab) newTarget(kind, url string) *tab {
 			b.t.Fatal(err)
 		}
 		for _, info := range all {
-			if string(info.Type) == kind && strings.HasPrefix(info.URL, url) && !info.Attached {
+			// Chromium attaches frames to their pages by itself.
+			if string(info.Type) == kind && strings.HasPrefix(info.URL, url) && (kind == "iframe" || !info.Attached) {
 				return b.other(info.TargetID)
 			}
 		}
