@@ -9,8 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/go-json-experiment/json/jsontext"
-
 	"github.com/gatehouse-auth/gatehouse/dialect"
 )
 
@@ -89,7 +87,7 @@ func (p *Pages) page(d *dialect.Dialect) (*file, error) {
 		}
 	}
 	for _, e := range d.ErrorAnswers() {
-		shown := errorView{Status: e.Status, Body: indented(e.Body)}
+		shown := errorView{Status: e.Status, Body: e.Body}
 		for _, code := range e.Codes {
 			shown.Why = append(shown.Why, why{code, reasons[code].Means, reasons[code].Do})
 		}
@@ -262,12 +260,4 @@ func prose(s string) template.HTML {
 		}
 	}
 	return template.HTML(b.String())
-}
-
-func indented(s string) string {
-	v := jsontext.Value(s)
-	if v.Indent(jsontext.WithIndent("  ")) != nil {
-		return s
-	}
-	return string(v)
 }

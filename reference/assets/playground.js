@@ -83,7 +83,8 @@ class Playground {
 
   field(hole, piece) {
     const id = `field-${hole.replaceAll('.', '-')}`;
-    const input = e('input', { id, type: piece.secret ? 'password' : 'text', autocomplete: 'off', spellcheck: 'false', autocapitalize: 'off', 'data-hole': hole });
+    // No password field: the browser would offer to keep it.
+    const input = e('input', { id, type: 'text', class: piece.secret ? 'covered' : undefined, autocomplete: 'off', spellcheck: 'false', autocapitalize: 'off', 'data-hole': hole });
     input.addEventListener('input', () => {
       this.values.set(hole, input.value.trim());
       this.warn();
@@ -105,6 +106,7 @@ class Playground {
     if (input) input.value = '';
     const pasted = document.getElementById('connected');
     if (pasted) pasted.value = '';
+    document.activeElement?.blur(); // the rest, if it is being typed, goes nowhere
     this.warning.replaceChildren(e('p', { class: 'refusal' }, e('strong', {}, `That ${nameOf(live[0]).toLowerCase()} is a live one. `),
       'The playground takes sandbox credentials only. Nothing was sent, and the field was emptied. If others could see your screen or clipboard, have it replaced.'));
     return true;

@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -81,8 +80,6 @@ func TestProgramsRunAsPasted(t *testing.T) {
 	soak := os.Getenv("GATEHOUSE_SOAK") != ""
 	unlinked := map[string]string{}
 	linked := map[string]bool{"oauth2-issue": true, "dapi-exchange": true}
-	var under sync.WaitGroup
-	slots := make(chan struct{}, 4)
 	for _, d := range dialects(t) {
 		client := s.as(t, d)
 		for _, p := range programsOf(t, s.get(t, "/docs/"+d.Name), d) {
@@ -91,36 +88,36 @@ func TestProgramsRunAsPasted(t *testing.T) {
 				unlinked[name] = p.code
 				continue
 			}
-			under.Add(1)
-			go func() {
-				defer under.Done()
-				slots <- struct{}{}
-				defer func() { <-slots }()
-				// Each has its own token or code: some use it up.
-				who := s.newPartner(t, d, client, p.operation.Name != dialect.Issue && p.operation.Name != dialect.Exchange)
-				var env []string
-				for hole, value := range who.has {
-					env = append(env, variable(hole)+"="+value)
-				}
-				out, err := p.run(t, env)
-				if err != nil {
-					t.Errorf("%s in %s: %v %s\n%s", name, p.language, err, out, p.code)
-					return
-				}
-				if p.operation.Name == dialect.Use {
-					if !strings.Contains(out, `"environment":"sandbox"`) {
-						t.Errorf("%s in %s: %s", name, p.language, out)
-					}
-					return
-				}
-				if _, err := p.operation.ReadResponse(&dialect.Response{Status: 200, Body: []byte(out)}); err != nil {
-					t.Errorf("%s in %s: %v: %s", name, p.language, err, out)
-				}
-			}()
+			t.Run(name+"/"+p.language, func(t *testing.T) {
+				t.Parallel()
+				s.tryProgram(t, d, client, p)
+			})
 		}
 	}
 	vet(t, unlinked)
-	under.Wait()
+}
+
+func (s *server) tryProgram(t *testing.T, d *dialect.Dialect, client demoClient, p program) {
+	t.Helper()
+	// Each has its own token or code: some use it up.
+	who := s.newPartner(t, d, client, p.operation.Name != dialect.Issue && p.operation.Name != dialect.Exchange)
+	var env []string
+	for hole, value := range who.has {
+		env = append(env, variable(hole)+"="+value)
+	}
+	out, err := p.run(t, env)
+	if err != nil {
+		t.Fatalf("%v %s\n%s", err, out, p.code)
+	}
+	if p.operation.Name == dialect.Use {
+		if !strings.Contains(out, `"environment":"sandbox"`) {
+			t.Error(out)
+		}
+		return
+	}
+	if _, err := p.operation.ReadResponse(&dialect.Response{Status: 200, Body: []byte(out)}); err != nil {
+		t.Errorf("%v: %s", err, out)
+	}
 }
 
 // vet checks programs for types, each a package of its own.
