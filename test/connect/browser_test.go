@@ -14,7 +14,7 @@ import (
 )
 
 // patience bounds every wait: on a busy machine a page may take its time.
-const patience = 15 * time.Second
+const patience = 2 * time.Minute
 
 // A tab is a page of the browser, or a frame in one.
 type tab struct {
