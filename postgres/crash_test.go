@@ -115,8 +115,8 @@ func (k *callers) awaitMore(t *testing.T, n int64) time.Duration {
 	t.Helper()
 	began := time.Now()
 	for goal := k.told.Load() + n; k.told.Load() < goal; time.Sleep(time.Millisecond) {
-		if time.Since(began) > time.Minute {
-			t.Fatal("nothing was acknowledged for a minute")
+		if time.Since(began) > 3*time.Minute {
+			t.Fatal("nothing was acknowledged for minutes")
 		}
 	}
 	return time.Since(began)
@@ -330,7 +330,7 @@ func TestLineTooSlow(t *testing.T) {
 		if failed >= 16 { // each caller, twice
 			break
 		}
-		if time.Since(began) > time.Minute {
+		if time.Since(began) > 3*time.Minute {
 			t.Fatal("callers wait for ever")
 		}
 	}

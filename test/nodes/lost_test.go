@@ -45,8 +45,8 @@ func untilAnswered(t *testing.T, ask func() (status int, err error)) int {
 		if err == nil && status < http.StatusInternalServerError && status != http.StatusConflict {
 			return status
 		}
-		if time.Since(began) > time.Minute {
-			t.Fatalf("after a minute still: %d, %v", status, err)
+		if time.Since(began) > 3*time.Minute {
+			t.Fatalf("after minutes still: %d, %v", status, err)
 		}
 	}
 }
