@@ -9,6 +9,15 @@ import (
 	"github.com/go-json-experiment/json"
 )
 
+// within is a promised time, and in the short form more than that: a machine
+// that is busy with other tests need not keep it.
+func within(promised time.Duration) time.Duration {
+	if soak() {
+		return promised
+	}
+	return 10 * promised
+}
+
 // A node is killed while it issues. What it acknowledged is on the ledger, and
 // passes on the other node; the hash chains are whole.
 func TestKilledNodeLosesNothing(t *testing.T) {
@@ -54,7 +63,7 @@ func TestKilledNodeLosesNothing(t *testing.T) {
 		if _, err := victim.start(c.url, c.kek); err != nil {
 			t.Fatal(err)
 		}
-		if took := time.Since(began); took > 5*time.Second {
+		if took := time.Since(began); took > within(5*time.Second) {
 			t.Errorf("it serves again after %v", took)
 		}
 	}
@@ -119,7 +128,6 @@ func TestDatabaseStops(t *testing.T) {
 	}
 	c.database.Stop(t)
 	stopped := time.Now()
-	const bound = 5 * time.Second
 	var slowest time.Duration
 	closed := map[*node]time.Duration{}
 	for len(closed) < len(c.nodes) {
@@ -157,14 +165,14 @@ func TestDatabaseStops(t *testing.T) {
 			if a.status == http.StatusOK && issueErr == nil {
 				break
 			}
-			if time.Since(back) > 5*time.Second {
+			if time.Since(back) > within(5*time.Second) {
 				t.Fatalf("5 s after the database is back: %d, %v", a.status, issueErr)
 			}
 			time.Sleep(20 * time.Millisecond)
 		}
 	}
 	t.Logf("closed after %v and %v, slowest answer %v, back after %v", closed[c.nodes[0]], closed[c.nodes[1]], slowest, time.Since(back))
-	if slowest > 2*time.Second {
+	if slowest > within(2*time.Second) {
 		t.Errorf("an answer took %v", slowest)
 	}
 }

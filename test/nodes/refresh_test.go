@@ -42,7 +42,7 @@ func TestRefreshAndRevokeAcrossNodes(t *testing.T) {
 			var a answer
 			first, a, err = c.nodes[i%2].grant(as, url.Values{"grant_type": {"client_credentials"}})
 			c.must(err)
-			if time.Since(began) > 5*time.Second {
+			if time.Since(began) > within(5*time.Second) {
 				t.Fatalf("no refresh token: %d %s", a.status, a.body)
 			}
 		}
@@ -66,7 +66,7 @@ func TestRefreshAndRevokeAcrossNodes(t *testing.T) {
 
 // dead waits until nothing of the grant passes or refreshes on any node.
 func (c *cluster) dead(as demoClient, pairs ...pair) error {
-	deadline := time.Now().Add(2 * time.Second)
+	deadline := time.Now().Add(within(2 * time.Second))
 	for _, n := range c.nodes {
 		for _, p := range pairs {
 			if p.AccessToken == "" {
