@@ -39,6 +39,7 @@ type answer struct {
 	Client  ClientID       `json:"client,omitzero"`
 	ID      token.ID       `json:"id,omitzero"`
 	Secrets []answerSecret `json:"secrets,omitzero"`
+	Body    []byte         `json:"body,omitzero"` // of another part's create
 }
 
 type answerSecret struct {
@@ -126,6 +127,35 @@ func replay[T any](e *Engine, ctx context.Context, saved *Replay, key *Idempoten
 		}
 	}
 	return form.restore(ctx, a)
+}
+
+// A CreatedPart is the answer to a create of a part beside the engine: Body in
+// that part's own form, and the secret that it shows, if any. In an answer that
+// is repeated late the secret is zero.
+type CreatedPart struct {
+	Body   []byte
+	Secret secret.Text
+}
+
+// Once makes such a create safe to repeat, as the engine's own are. create
+// commits what remember makes of its answer with its act; where key is nil, that
+// is nil.
+func (e *Engine) Once(ctx context.Context, by Actor, key *IdempotencyKey, create func(remember func(CreatedPart) (*Replay, error)) (CreatedPart, error)) (CreatedPart, error) {
+	return once(e, ctx, by, key, partAnswer{}, func(replay *replayOf[CreatedPart]) (CreatedPart, error) { return create(replay.seal) })
+}
+
+// partAnswer replays a create of another part.
+type partAnswer struct{}
+
+func (partAnswer) take(p CreatedPart) answer {
+	return answer{Body: p.Body, Secrets: []answerSecret{{Text: p.Secret.Reveal()}}}
+}
+
+func (partAnswer) restore(_ context.Context, a answer) (CreatedPart, error) {
+	if len(a.Secrets) != 1 {
+		return CreatedPart{}, errors.New("an answer to replay is damaged")
+	}
+	return CreatedPart{a.Body, secret.New(a.Secrets[0].Text)}, nil
 }
 
 // issuedAnswer replays tokens that an operator asked for.

@@ -5,9 +5,11 @@ import (
 	"net/http"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/go-json-experiment/json"
 
 	"github.com/gatehouse-auth/gatehouse"
 	"github.com/gatehouse-auth/gatehouse/connect/directory"
+	"github.com/gatehouse-auth/gatehouse/secret"
 )
 
 // UserPath names an end user in a path.
@@ -20,14 +22,26 @@ func (s *server) userRoutes(api huma.API, users *directory.Directory) {
 	route(s, api, huma.Operation{
 		OperationID: "create-user", Method: http.MethodPost, Path: "/users", DefaultStatus: http.StatusCreated, Tags: tags,
 		Summary: "Add an end user to the built-in directory",
-	}, func(ctx context.Context, by gatehouse.Actor, in *struct{ Body NewUser }) (User, error) {
+	}, func(ctx context.Context, by gatehouse.Actor, in *struct {
+		Idempotent
+		Body NewUser
+	}) (User, error) {
 		env, err := environment("environment", in.Body.Environment)
 		if err != nil {
 			return User{}, err
 		}
-		return shownUser(users.Create(ctx, by, directory.NewUser{
-			Environment: env, Name: in.Body.Name, Display: in.Body.DisplayName, Password: in.Body.Password.Text,
-		}))
+		// A digest of the request is kept for a day, and would be one of the
+		// password: of that, repeating a create says nothing.
+		if in.RawBody, err = json.Marshal(NewUser{Environment: in.Body.Environment, Name: in.Body.Name, DisplayName: in.Body.DisplayName}); err != nil {
+			return User{}, err
+		}
+		out, _, err := repeatable(ctx, s, by, in.key("create-user"), func(remember rememberer[User]) (User, secret.Text, error) {
+			n := directory.NewUser{Environment: env, Name: in.Body.Name, Display: in.Body.DisplayName, Password: in.Body.Password.Text}
+			n.Remember = func(u *directory.User) (*gatehouse.Replay, error) { return remember(userOf(u), secret.Text{}) }
+			u, err := shownUser(users.Create(ctx, by, n))
+			return u, secret.Text{}, err
+		})
+		return out, err
 	})
 
 	route(s, api, huma.Operation{
@@ -122,9 +136,9 @@ func userOf(u *directory.User) User {
 	}
 }
 
-// CreateUser adds an end user.
-func (c *Caller) CreateUser(ctx context.Context, n NewUser) (out User, err error) {
-	return out, c.call(ctx, http.MethodPost, "/users", nil, "", n, &out)
+// CreateUser adds an end user. A key makes the call safe to repeat; "" is none.
+func (c *Caller) CreateUser(ctx context.Context, n NewUser, key string) (out User, err error) {
+	return out, c.call(ctx, http.MethodPost, "/users", nil, key, n, &out)
 }
 
 // Users lists end users.

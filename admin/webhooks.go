@@ -8,6 +8,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/gatehouse-auth/gatehouse"
+	"github.com/gatehouse-auth/gatehouse/secret"
 	"github.com/gatehouse-auth/gatehouse/webhook"
 )
 
@@ -21,7 +22,10 @@ func (s *server) webhookRoutes(api huma.API, w *webhook.Sender) {
 	route(s, api, huma.Operation{
 		OperationID: "create-webhook", Method: http.MethodPost, Path: "/webhooks", DefaultStatus: http.StatusCreated, Tags: tags,
 		Summary: "Tell an app of what happens to what is its own, at a URL",
-	}, func(ctx context.Context, by gatehouse.Actor, in *struct{ Body NewWebhook }) (CreatedWebhook, error) {
+	}, func(ctx context.Context, by gatehouse.Actor, in *struct {
+		Idempotent
+		Body NewWebhook
+	}) (CreatedWebhook, error) {
 		c, err := s.client(in.Body.ClientID)
 		if err != nil {
 			return CreatedWebhook{}, err
@@ -30,11 +34,19 @@ func (s *server) webhookRoutes(api huma.API, w *webhook.Sender) {
 		if err != nil {
 			return CreatedWebhook{}, err
 		}
-		ep, shown, err := w.Create(ctx, by, webhook.NewEndpoint{Client: c.ID, Environment: env, URL: in.Body.URL, Types: in.Body.Events})
-		if err != nil {
-			return CreatedWebhook{}, err
-		}
-		return CreatedWebhook{Webhook: s.shownWebhook(ep), Secret: Credential{shown}}, nil
+		out, shown, err := repeatable(ctx, s, by, in.key("create-webhook"), func(remember rememberer[Webhook]) (Webhook, secret.Text, error) {
+			ep, shown, err := w.Create(ctx, by, webhook.NewEndpoint{
+				Client: c.ID, Environment: env, URL: in.Body.URL, Types: in.Body.Events,
+				Remember: func(ep *webhook.Endpoint, shown secret.Text) (*gatehouse.Replay, error) {
+					return remember(s.shownWebhook(ep), shown)
+				},
+			})
+			if err != nil {
+				return Webhook{}, secret.Text{}, err
+			}
+			return s.shownWebhook(ep), shown, nil
+		})
+		return CreatedWebhook{Webhook: out, Secret: Credential{shown}, Omitted: Omitted{err == nil && shown.IsZero()}}, err
 	})
 
 	route(s, api, huma.Operation{
@@ -166,9 +178,9 @@ func shownDelivery(d *webhook.Delivery) WebhookDelivery {
 	}
 }
 
-// CreateWebhook adds an endpoint.
-func (c *Caller) CreateWebhook(ctx context.Context, n NewWebhook) (out CreatedWebhook, err error) {
-	return out, c.call(ctx, http.MethodPost, "/webhooks", nil, "", n, &out)
+// CreateWebhook adds an endpoint. A key makes the call safe to repeat; "" is none.
+func (c *Caller) CreateWebhook(ctx context.Context, n NewWebhook, key string) (out CreatedWebhook, err error) {
+	return out, c.call(ctx, http.MethodPost, "/webhooks", nil, key, n, &out)
 }
 
 // Webhooks lists endpoints.

@@ -39,7 +39,8 @@ type NewWebhook struct {
 // CreatedWebhook answers NewWebhook and a new secret, which is shown this once.
 type CreatedWebhook struct {
 	Webhook
-	Secret Credential `json:"secret" doc:"what its messages are signed with (Standard Webhooks)"`
+	Secret Credential `json:"secret,omitzero" doc:"what its messages are signed with (Standard Webhooks)"`
+	Omitted
 }
 
 // WebhookFilter selects endpoints of a list.

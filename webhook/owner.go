@@ -20,6 +20,8 @@ type NewEndpoint struct {
 	Environment gatehouse.Environment
 	URL         string
 	Types       []string // none is all
+	// Remember makes what a repeated create is answered by; nil is nothing.
+	Remember func(*Endpoint, secret.Text) (*gatehouse.Replay, error)
 }
 
 // perClient bounds a client's endpoints.
@@ -57,11 +59,16 @@ func (s *Sender) Create(ctx context.Context, by gatehouse.Actor, n NewEndpoint) 
 	}
 	const tries = 5
 	for try := 1; ; try++ {
-		err := s.keepNew(ctx, by, ep)
+		err := s.keepNew(ctx, by, ep, func() (*gatehouse.Replay, error) {
+			if n.Remember == nil {
+				return nil, nil
+			}
+			return n.Remember(ep.shown(&health{}), shown)
+		})
 		switch {
 		case err == nil:
 			return ep.shown(&health{}), shown, nil
-		case try == tries || !errors.Is(err, gatehouse.ErrConflict) && !errors.Is(err, gatehouse.ErrExists):
+		case try == tries || !errors.Is(err, gatehouse.ErrConflict):
 			return nil, none, err
 		}
 	}
@@ -69,7 +76,7 @@ func (s *Sender) Create(ctx context.Context, by gatehouse.Actor, n NewEndpoint) 
 
 // keepNew keeps a new endpoint, and begins the cursor where it is the first one:
 // what happened before any is nobody's news.
-func (s *Sender) keepNew(ctx context.Context, by gatehouse.Actor, ep *endpoint) error {
+func (s *Sender) keepNew(ctx context.Context, by gatehouse.Actor, ep *endpoint, remember func() (*gatehouse.Replay, error)) error {
 	of, err := s.endpoints(ctx, ep.Client)
 	if err != nil {
 		return err
@@ -95,6 +102,9 @@ func (s *Sender) keepNew(ctx context.Context, by gatehouse.Actor, ep *endpoint) 
 		docs = append(docs, document(kindCursor, cursorKey, "", version, cursor{ep.After}))
 	}
 	act := s.act(by, "webhook.create", ep)
+	if act.Replay, err = remember(); err != nil {
+		return err
+	}
 	return s.store.Keep(ctx, &act, docs...)
 }
 

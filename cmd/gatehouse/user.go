@@ -37,7 +37,7 @@ func userCreate() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			u, err := api.CreateUser(cmd.Context(), n)
+			u, err := api.CreateUser(cmd.Context(), n, "")
 			if err != nil {
 				return err
 			}

@@ -26,7 +26,7 @@ func webhookCreate() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			made, err := api.CreateWebhook(cmd.Context(), n)
+			made, err := api.CreateWebhook(cmd.Context(), n, "")
 			if err != nil {
 				return err
 			}

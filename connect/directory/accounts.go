@@ -20,6 +20,8 @@ type NewUser struct {
 	Name        string
 	Display     string
 	Password    secret.Text
+	// Remember makes what a repeated create is answered by; nil is nothing.
+	Remember func(*User) (*gatehouse.Replay, error)
 }
 
 // Create adds a user.
@@ -45,6 +47,11 @@ func (d *Directory) Create(ctx context.Context, by gatehouse.Actor, n NewUser) (
 		return nil, err
 	}
 	act := d.act(by, "user.create", u)
+	if n.Remember != nil {
+		if act.Replay, err = n.Remember(u.shown()); err != nil {
+			return nil, err
+		}
+	}
 	err = d.store.Keep(ctx, &act, doc, gatehouse.Document{Kind: kindUserID, Key: u.ID, Value: []byte(doc.Key)})
 	if errors.Is(err, gatehouse.ErrExists) {
 		return nil, &gatehouse.Error{
