@@ -224,6 +224,23 @@ func TestCarrierLeavesASurplusBehind(t *testing.T) {
 	}
 }
 
+// A connection that the API says it will close is not used again, whether it
+// closes it or not.
+func TestCarrierHeedsClose(t *testing.T) {
+	for _, last := range []string{
+		"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok",
+		"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok",
+		"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n",
+	} {
+		c, url, _ := rawAPI(t, last, "HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n")
+		for range 3 {
+			if resp, _ := send(t, c, "GET", url, ""); resp.StatusCode == 500 {
+				t.Errorf("%.20s…: the connection was used again", last)
+			}
+		}
+	}
+}
+
 // A call that has begun to be answered is not sent twice, nor is one that
 // changes something.
 func TestCarrierRepeats(t *testing.T) {
