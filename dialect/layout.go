@@ -1,6 +1,10 @@
 package dialect
 
-import "strconv"
+import (
+	"slices"
+	"strconv"
+	"strings"
+)
 
 // A Layout is a message laid open for documentation, and for programs in other
 // languages that write it or read it. Of `either` it has the place that is
@@ -207,8 +211,8 @@ func (o *Operation) AnswerExample() (string, error) {
 	}
 	first := statusLine(r.Status)
 	if o.Name == Connect {
-		first = "" // no answer to a request: it is handed to the app's own page
-		r.Header = nil
+		// No answer to a request: it is handed to the app's own page.
+		return strings.TrimSpace(httpText("", o.response, nil, r.Body)), nil
 	}
 	return httpText(first, o.response, r.Header, r.Body), nil
 }
@@ -230,11 +234,15 @@ type Sign struct {
 }
 
 // ErrorAnswers lists the error table, each answer once, in the order of [Codes].
+// What can't be wrong with a request of this dialect is left out.
 func (d *Dialect) ErrorAnswers() []ErrorAnswer {
 	var out []ErrorAnswer
 	p := &page{dialect: d}
 	at := map[string]int{}
 	for _, code := range Codes() {
+		if !d.canRefuse(code) {
+			continue
+		}
 		r := d.WriteError(code, p.errorValues())
 		key := strconv.Itoa(r.Status) + string(r.Body)
 		i, ok := at[key]
@@ -246,6 +254,26 @@ func (d *Dialect) ErrorAnswers() []ErrorAnswer {
 		out[i].Codes = append(out[i].Codes, code)
 	}
 	return out
+}
+
+// canRefuse: a scope, say, can't be wrong where no request has one.
+func (d *Dialect) canRefuse(code Code) bool {
+	asks := func(h Hole) bool {
+		return slices.ContainsFunc(d.Operations, func(o *Operation) bool { return o.RequestHas(h) })
+	}
+	switch code {
+	case InvalidScope:
+		return asks(Scope)
+	case InvalidTarget:
+		return asks(Audience)
+	case InvalidGrant:
+		return asks(RefreshToken) || asks(AccessCode)
+	case UnsupportedGrantType:
+		return slices.ContainsFunc(d.Operations, func(o *Operation) bool {
+			return o.request != nil && slices.ContainsFunc(o.request.slots, func(s slot) bool { return s.label == "grant_type" })
+		})
+	}
+	return true
 }
 
 func (d *Dialect) signs(code Code) []Sign {
