@@ -200,6 +200,46 @@ func passesThrough(t *testing.T, url string) {
 	}
 }
 
+// An answer that breaks off breaks off for the caller too, and is not taken for
+// a whole one.
+func TestBrokenAnswers(t *testing.T) {
+	v := newVendor()
+	v.api("GET /api/broken", func(w http.ResponseWriter, _ *http.Request) {
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer conn.Close()
+		fmt.Fprint(conn, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")
+	})
+	_, url := agentFor(t, v, "")
+	eachWay(t, url, func(t *testing.T) {
+		resp, err := http.Get(url + "/bank/broken")
+		if err != nil {
+			return // it was told before anything else
+		}
+		defer resp.Body.Close()
+		if body, err := io.ReadAll(resp.Body); err == nil {
+			t.Errorf("%q was the whole answer", body)
+		}
+	})
+}
+
+// What a caller would take of a transfer is its own business with the agent.
+func TestTransferCodingsStay(t *testing.T) {
+	v := newVendor()
+	v.api("GET /api/x", func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.Header["Te"]) })
+	_, url := agentFor(t, v, "")
+	eachWay(t, url, func(t *testing.T) {
+		for te, want := range map[string]string{"deflate": "[]", "deflate, trailers": "[trailers]"} {
+			if _, body := exchange(t, "GET", url+"/bank/x", "", "TE", te); body != want {
+				t.Errorf("TE: %s arrived as %s", te, body)
+			}
+		}
+	})
+}
+
 // Events arrive as they are made, not when the stream ends.
 func TestStreams(t *testing.T) {
 	v := newVendor()
