@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -51,11 +52,12 @@ type JournalRecord struct {
 
 // Restored says what a Restore did.
 type Restored struct {
-	Epoch       time.Time        // zero where the journal was given
+	Epoch       time.Time        // zero where the journal was enough
 	JournalSeq  int64            // where the journal goes on
 	Ended       map[ClientID]int // access and refresh tokens that were live on the copy and are refused now
 	Revoked     int              // of them those that the journal says were revoked
 	Changed     int              // clients that the journal has newer
+	Foreign     int              // tokens that the journal revokes and another system made, after which an epoch is written all the same
 	Keys        int              // signing keys that verify nothing any more
 	Clients     int              // that are enabled now
 	Secrets     int              // of theirs that are live now
@@ -183,6 +185,9 @@ func (r *Restore) Run(ctx context.Context) (*Restored, error) {
 		restart.Seq = max(restart.Seq, restartAt(lost.seq, r.Now))
 		if err := r.applyJournal(ctx, lost, done); err != nil {
 			return nil, err
+		}
+		if done.Foreign > 0 {
+			restart.Epoch = last
 		}
 	}
 	if err := r.settleClients(ctx, done); err != nil {
@@ -334,15 +339,21 @@ func (r *Restore) applyJournal(ctx context.Context, l *lost, done *Restored) err
 	if err != nil {
 		return err
 	}
+	var foreign atomic.Int64
 	var group errgroup.Group
 	group.SetLimit(atOnce)
 	for id, at := range l.revoked {
 		group.Go(func() error {
 			_, err := r.Store.Revoke(ctx, r.act("token.revoke", id.String(), at), Selection{Token: id})
-			if errors.Is(err, ErrNotFound) {
-				return nil // issued after the copy
+			if !errors.Is(err, ErrNotFound) {
+				return err
 			}
-			return err
+			// Issued after the copy, and what signed it goes; but a JWT of an old
+			// issuer comes to the ledger only when it is revoked.
+			if id.Derived() {
+				foreign.Add(1)
+			}
+			return nil
 		})
 	}
 	if err := group.Wait(); err != nil {
@@ -357,7 +368,7 @@ func (r *Restore) applyJournal(ctx context.Context, l *lost, done *Restored) err
 			done.Ended[client] = n
 		}
 	}
-	done.Revoked = len(l.revoked)
+	done.Revoked, done.Foreign = len(l.revoked), int(foreign.Load())
 	return err
 }
 

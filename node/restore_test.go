@@ -16,6 +16,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/dialect"
 	"github.com/gatehouse-auth/gatehouse/secret"
 	"github.com/gatehouse-auth/gatehouse/sqlite"
+	"github.com/gatehouse-auth/gatehouse/token"
 )
 
 // A servedLedger is a ledger with a client, whose admin API can be called.
@@ -174,5 +175,36 @@ func TestRestoreDisablesClients(t *testing.T) {
 	}
 	if _, err := job.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "there is a ledger") {
 		t.Errorf("a ledger was replaced: %v", err)
+	}
+}
+
+// A JWT of an old issuer is on no copy that was made before it was revoked: where
+// the journal revokes one, everything ends.
+func TestRestoreEndsForeignTokens(t *testing.T) {
+	p := serveLedger(t)
+	path, more := p.journal(t)
+	backup := p.backup(t)
+	p.change(t)
+	more()
+	restore := func() *RestoreDone {
+		job := RestoreJob{Settings: Settings{Dir: filepath.Join(t.TempDir(), "fresh"), KEK: p.kek}, Backup: backup, Journal: path, Log: slog.New(slog.DiscardHandler)}
+		done, err := job.Run(t.Context())
+		must(t, err)
+		return done
+	}
+	if done := restore(); !done.Epoch.IsZero() {
+		t.Errorf("an epoch was written, and the journal has no foreign token: %+v", done.Restored)
+	}
+	b, err := os.ReadFile(path)
+	must(t, err)
+	path += "2"
+	must(t, os.WriteFile(path, b, 0o600))
+	w, err := OpenJournal(path, nil)
+	must(t, err)
+	foreign := token.DerivedID([32]byte{1, 2, 3})
+	must(t, w.Append(admin.Journal{Entries: []admin.JournalEntry{{Seq: w.Seq + 1, Kind: "token_revoked", TokenID: foreign.String()}}}))
+	must(t, w.Close())
+	if done := restore(); done.Epoch.IsZero() || done.Foreign != 1 {
+		t.Errorf("a foreign token that was revoked may pass: %+v", done.Restored)
 	}
 }

@@ -151,6 +151,9 @@ func notKnown(r *gatehouse.Restored, job *node.RestoreJob, since string) []strin
 		said[0] = "all clients are disabled: enable those that you know to be in use, and retire their secrets where in doubt"
 		said = slices.Delete(said, 1, 2)
 	}
+	if job.Journal != "" && r.Foreign > 0 {
+		said = append(said, fmt.Sprintf("which %s of another system the journal revokes: so an epoch ended everything all the same", count(r.Foreign, "token")))
+	}
 	if job.Journal != "" {
 		said = append(said, fmt.Sprintf("a token that was revoked after %s is not ended", since),
 			"connections, uses of secrets and users of after the copy are not in the journal")
