@@ -86,7 +86,9 @@ func (i *importer[T]) run(cmd *cobra.Command, path string, dry bool) error {
 	if err := i.pass(cmd.Context(), file, r, "checked"); err != nil {
 		return err
 	}
-	if !dry && r.Refused == 0 {
+	if !dry && r.Refused == 0 && r.New == 0 {
+		r.DryRun = false // there is nothing left to do
+	} else if !dry && r.Refused == 0 {
 		if _, err := file.Seek(0, io.SeekStart); err != nil {
 			return err
 		}
