@@ -27,6 +27,13 @@ func TestHashPassword(t *testing.T) {
 			t.Errorf("Verify(%q) = %v, %v", given, ok, err)
 		}
 	}
+	nobodys, err := Argon2{Passes: 1, MemoryKiB: 64, Lanes: 1}.Nobodys()
+	if err != nil || !nobodys.Slow() {
+		t.Fatal(err)
+	}
+	if ok, err := c.Verify(t.Context(), nobodys, password); ok || err != nil {
+		t.Errorf("nobody's password: %v, %v", ok, err)
+	}
 	recommended, err := c.HashPassword(t.Context(), Argon2{}, password)
 	if err != nil || !strings.HasPrefix(recommended.Reveal(), "$argon2id$v=19$m=65536,t=3,p=4$") {
 		t.Errorf("the zero parameters are not those of RFC 9106: %v", err)

@@ -24,9 +24,13 @@ func (n *Node) openIdentity(sealer *credential.Sealer, shared gatehouse.SharedLi
 		n.identity = connect.Identity{Upstream: p}
 		return err
 	}
-	users, err := directory.New(directory.Config{
+	cfg := directory.Config{
 		Store: n.store, Sealer: sealer, Now: n.engine.Now, URL: n.engine.Issuer(gatehouse.Live), Limits: s.Limits, Shared: shared, Logger: n.log,
-	})
+	}
+	if s.Dev { // the least that OWASP's Password Storage Cheat Sheet advises: dev starts at once
+		cfg.Cost = credential.Argon2{Passes: 2, MemoryKiB: 19 << 10, Lanes: 1}
+	}
+	users, err := directory.New(cfg)
 	if err != nil {
 		return err
 	}

@@ -14,7 +14,6 @@ import (
 	"github.com/gatehouse-auth/gatehouse"
 	"github.com/gatehouse-auth/gatehouse/connect"
 	"github.com/gatehouse-auth/gatehouse/credential"
-	"github.com/gatehouse-auth/gatehouse/secret"
 )
 
 // Documents is what the directory needs of a gatehouse.Store.
@@ -35,8 +34,8 @@ type Config struct {
 	Limits bool                   // slow down wrong passwords
 	Shared gatehouse.SharedLimits // counts them for all nodes; nil: each node for itself
 	Checks int                    // passwords checked at once; 0 is 2, which is 128 MiB
+	Cost   credential.Argon2      // of a new password; zero is what RFC 9106 recommends
 	Logger *slog.Logger           // nil discards
-	Cost   credential.Argon2      // of new passwords; zero is what RFC 9106 recommends
 }
 
 // A Directory signs its users in. It is safe for concurrent use.
@@ -70,11 +69,8 @@ func New(cfg Config) (*Directory, error) {
 	if d.log == nil {
 		d.log = slog.New(slog.DiscardHandler)
 	}
-	hash, err := d.checker.HashPassword(context.Background(), d.cost, secret.New("nobody's password"))
-	if err != nil {
-		return nil, err
-	}
-	if d.nobody, err = credential.ParseHash(hash.Reveal()); err != nil {
+	var err error
+	if d.nobody, err = d.cost.Nobodys(); err != nil {
 		return nil, err
 	}
 	if d.webauthn, err = relyingParty(cfg.URL); err != nil {
