@@ -247,7 +247,7 @@ func (j *RestoreJob) restore(ctx context.Context, store gatehouse.Store, sealer 
 	}
 	j.Step("ending what may have been revoked since")
 	var err error
-	const tries = 5
+	const tries = 10
 	for try := 1; ; try++ {
 		done.Restored, done.HeardAt, err = j.run(ctx, r)
 		if err == nil {

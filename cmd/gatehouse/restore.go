@@ -116,6 +116,7 @@ func newRestored(done *node.RestoreDone, job *node.RestoreJob) *restored {
 	if m := done.Manifest; m != nil {
 		said.TakenAt, since = &m.TakenAt, when(m.TakenAt)
 	}
+	copyTime := since
 	r := done.Restored
 	if r == nil {
 		return said
@@ -136,16 +137,17 @@ func newRestored(done *node.RestoreDone, job *node.RestoreJob) *restored {
 		said.Journal = &restoredJournal{r.JournalEnds, done.HeardAt, r.Revoked, r.Changed}
 		since = when(done.HeardAt) + ", when the journal was read last,"
 	}
-	said.Unknown = notKnown(r, job, since)
+	said.Unknown = notKnown(r, job, since, copyTime)
 	return said
 }
 
 // notKnown says what a restore could not bring back, nor rule out.
-func notKnown(r *gatehouse.Restored, job *node.RestoreJob, since string) []string {
+func notKnown(r *gatehouse.Restored, job *node.RestoreJob, since, copyTime string) []string {
 	said := []string{
 		fmt.Sprintf("%s may have been disabled, deleted or changed after %s", count(r.Clients, "enabled client"), since),
 		fmt.Sprintf("%s may have been retired after %s, even as compromised", count(r.Secrets, "live secret"), since),
-		fmt.Sprintf("clients, secrets, users and audit events of after %s are gone", since),
+		fmt.Sprintf("clients, secrets and audit events of after %s are gone", since),
+		fmt.Sprintf("end users, operators and webhooks are as at %s: passwords changed and users disabled since then are not", copyTime),
 	}
 	if job.DisableClients {
 		said[0] = "all clients are disabled: enable those that you know to be in use, and retire their secrets where in doubt"
@@ -156,7 +158,7 @@ func notKnown(r *gatehouse.Restored, job *node.RestoreJob, since string) []strin
 	}
 	if job.Journal != "" {
 		said = append(said, fmt.Sprintf("a token that was revoked after %s is not ended", since),
-			"connections, uses of secrets and users of after the copy are not in the journal")
+			"connections and uses of secrets of after the copy are not in the journal")
 	}
 	return said
 }

@@ -34,7 +34,7 @@ var patient = &http.Client{Timeout: 30 * time.Second}
 
 // send asks again where the server is too busy to answer.
 func send(method, to, contentType, body string, header http.Header) (status int, answer []byte, err error) {
-	for try := 0; try < 20; try++ {
+	for try := 0; try < 300; try++ {
 		if status, answer, err = sendOnce(method, to, contentType, body, header); err != nil || status != http.StatusServiceUnavailable {
 			break
 		}
@@ -49,7 +49,7 @@ func done[T any](l *ledger, call func() (T, error)) T {
 	for try := 0; ; try++ {
 		out, err := call()
 		var p *admin.Problem
-		if try < 20 && errors.As(err, &p) && p.Status == http.StatusServiceUnavailable {
+		if try < 300 && errors.As(err, &p) && p.Status == http.StatusServiceUnavailable {
 			time.Sleep(100 * time.Millisecond)
 			continue
 		}

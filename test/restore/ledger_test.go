@@ -245,7 +245,7 @@ func (c *copied) restore(flags ...string) (*ledger, restored) {
 // within waits until ok, for as long as a busy machine may need.
 func (l *ledger) within(what string, ok func() bool) {
 	l.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !ok(); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); !ok(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			l.Fatal(what)
 		}
