@@ -204,6 +204,15 @@ func (c *Caller) UpdateClient(ctx context.Context, id string, change ClientChang
 	return out, c.call(ctx, http.MethodPatch, "/clients/"+url.PathEscape(id), nil, "", change, &out)
 }
 
+// SetClientLogo sets the picture that end users know a client by; none removes it.
+func (c *Caller) SetClientLogo(ctx context.Context, id string, picture []byte) (out Client, err error) {
+	path := "/clients/" + url.PathEscape(id) + "/logo"
+	if len(picture) == 0 {
+		return out, c.call(ctx, http.MethodDelete, path, nil, "", nil, &out)
+	}
+	return out, c.call(ctx, http.MethodPut, path, nil, "", ClientLogo{picture}, &out)
+}
+
 // EnableClient lets a disabled client act again.
 func (c *Caller) EnableClient(ctx context.Context, id string) (out ClientStateChanged, err error) {
 	return out, c.call(ctx, http.MethodPost, "/clients/"+url.PathEscape(id)+"/enable", nil, "", nil, &out)

@@ -94,6 +94,30 @@ func (s *server) clientRoutes(api huma.API) {
 		return s.shownClient(c), nil
 	})
 
+	route(s, api, huma.Operation{
+		OperationID: "set-client-logo", Method: http.MethodPut, Path: "/clients/{id}/logo", Tags: tags, Summary: "Set the logo that end users see",
+	}, func(ctx context.Context, by gatehouse.Actor, in *struct {
+		ClientPath
+		Body ClientLogo
+	}) (Client, error) {
+		c, err := s.client(in.ID)
+		if err != nil {
+			return Client{}, err
+		}
+		return s.shownClient(c), s.engine.SetLogo(ctx, by, c.ID, in.Body.Logo)
+	})
+
+	route(s, api, huma.Operation{
+		OperationID: "remove-client-logo", Method: http.MethodDelete, Path: "/clients/{id}/logo", Tags: tags, DefaultStatus: http.StatusOK,
+		Summary: "Remove the logo that end users see",
+	}, func(ctx context.Context, by gatehouse.Actor, in *ClientPath) (Client, error) {
+		c, err := s.client(in.ID)
+		if err != nil {
+			return Client{}, err
+		}
+		return s.shownClient(c), s.engine.SetLogo(ctx, by, c.ID, nil)
+	})
+
 	for _, change := range []struct {
 		id, method, path, summary string
 		state                     gatehouse.ClientState

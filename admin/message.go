@@ -45,6 +45,11 @@ type EndUsers struct {
 	Origins      map[string][]string `json:"origins,omitempty" doc:"whose pages may open the Connect page in a pop-up or frame; of each environment"`
 }
 
+// ClientLogo is the picture that end users know a client by.
+type ClientLogo struct {
+	Logo []byte `json:"logo" doc:"a PNG or JPEG of at most 32 KiB and 1,024 pixels, in base64"`
+}
+
 // ClientStateChanged answers a client's enabling, disabling and deletion.
 type ClientStateChanged struct {
 	Client

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"path"
 
+	"github.com/gatehouse-auth/gatehouse"
 	"github.com/gatehouse-auth/gatehouse/connect/js"
 )
 
@@ -71,5 +72,24 @@ func (a *asset) serve(v *visit) error {
 	if v.r.Method != http.MethodHead {
 		_, _ = v.w.Write(a.body)
 	}
+	return nil
+}
+
+// showLogo serves the picture of an app.
+func (v *visit) showLogo() error {
+	l, err := v.engine.Logo(v.r.Context(), gatehouse.ClientID(v.params.Get("client")))
+	if err != nil {
+		return err
+	}
+	if l == nil {
+		return gatehouse.Refuse(gatehouse.NotFound, gatehouse.ReasonMalformed, "")
+	}
+	h := v.w.Header()
+	h.Set("Content-Type", l.Type)
+	if v.params.Get("v") == contentTag(l.Image) {
+		h.Set("Cache-Control", "public, max-age=31536000, immutable")
+	}
+	v.w.WriteHeader(http.StatusOK)
+	_, _ = v.w.Write(l.Image)
 	return nil
 }

@@ -20,6 +20,7 @@ type Engine interface {
 	Connections(ctx context.Context, q gatehouse.ConnectionQuery) ([]gatehouse.Connection, error)
 	Delink(ctx context.Context, by gatehouse.Actor, id gatehouse.ConnectionID) (gatehouse.Revoked, error)
 	Client(id gatehouse.ClientID) (*gatehouse.Client, bool)
+	Logo(ctx context.Context, id gatehouse.ClientID) (*gatehouse.Logo, error)
 	Policy(dialect string) (gatehouse.Policy, bool)
 	Issuer(env gatehouse.Environment) string
 	Now() time.Time
@@ -94,6 +95,7 @@ func New(cfg Config) (*Pages, error) {
 		"GET /connect/connections":         (*visit).showConnections,
 		"POST /connect/connections":        (*visit).endConnections,
 	}
+	p.routes["GET "+logoPath] = (*visit).showLogo
 	if cfg.Demo != nil {
 		p.addDemo(cfg.Demo)
 	}

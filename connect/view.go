@@ -78,6 +78,7 @@ type page struct {
 type clientView struct {
 	Name    string
 	Initial string
+	Logo    string // URL, "" where it has none
 }
 
 type signInView struct {
@@ -143,8 +144,17 @@ func (v *visit) page(f purpose, title string, args ...string) *page {
 // shownClient is how users see an app.
 func (v *visit) shownClient(c *gatehouse.Client) clientView {
 	first, _ := utf8.DecodeRuneInString(strings.TrimSpace(c.Name))
-	return clientView{Name: c.Name, Initial: strings.ToUpper(string(first))}
+	shown := clientView{Name: c.Name, Initial: strings.ToUpper(string(first))}
+	logo, err := v.engine.Logo(v.r.Context(), c.ID)
+	if err != nil {
+		v.log.Warn("an app is shown without its logo", "client_id", string(c.ID), "error", err)
+	} else if logo != nil {
+		shown.Logo = v.link(logoPath, "client", string(c.ID), "v", contentTag(logo.Image))
+	}
+	return shown
 }
+
+const logoPath = "/connect/logo"
 
 // render writes a page.
 func (v *visit) render(status int, name string, p *page) error {

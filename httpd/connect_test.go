@@ -1,7 +1,11 @@
 package httpd_test
 
 import (
+	"bytes"
 	"context"
+	"html"
+	"image"
+	"image/png"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -419,6 +423,21 @@ func TestConnectPages(t *testing.T) {
 		if weight > 60<<10 {
 			t.Errorf("%s weighs %d bytes", name, weight)
 		}
+	}
+	var logo bytes.Buffer
+	if err := png.Encode(&logo, image.NewGray(image.Rect(0, 0, 64, 64))); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.engine.SetLogo(t.Context(), operator, c.client, logo.Bytes()); err != nil {
+		t.Fatal(err)
+	}
+	m := regexp.MustCompile(`<img class="logo" src="([^"]*)" alt="">`).FindStringSubmatch(b.get("/oauth2/authorize", c.asks()...).body)
+	if m == nil {
+		t.Fatal("the logo is not shown")
+	}
+	shown := h.do(httptest.NewRequest("GET", html.UnescapeString(m[1]), nil))
+	if shown.status != 200 || shown.header.Get("Content-Type") != "image/png" || shown.body != logo.String() || shown.header.Get("X-Content-Type-Options") != "nosniff" {
+		t.Errorf("the logo: %d %v", shown.status, shown.header)
 	}
 	german := httptest.NewRequest("GET", "/connect/sign-in", nil)
 	german.Header.Set("Accept-Language", "de-AT,de;q=0.9")

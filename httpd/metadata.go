@@ -65,7 +65,7 @@ func (s *Server) metadata(env gatehouse.Environment) []byte {
 		b = appendMember(append(b, ','), "pushed_authorization_request_endpoint", base+"/oauth2/par")
 		b = append(b, `,"grant_types_supported":["authorization_code","client_credentials","refresh_token"],"response_types_supported":["code"]`+
 			`,"response_modes_supported":["query","form_post","web_message"],"code_challenge_methods_supported":["S256"]`+
-			`,"authorization_response_iss_parameter_supported":true,"ui_locales_supported":["en","de"]`...)
+			`,"authorization_response_iss_parameter_supported":true`...)
 	}
 	b = append(b, `,"token_endpoint_auth_methods_supported":`+methods+
 		`,"introspection_endpoint_auth_methods_supported":`+methods+

@@ -2,9 +2,11 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"fmt"
 	"io"
 	"maps"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -28,6 +30,7 @@ func clientCommand() *cobra.Command {
 func clientCreate() *cobra.Command {
 	var n admin.NewClient
 	var fields, ids, hashes, scopes, redirects, origins []string
+	var logo string
 	var ttl life
 	c := &cobra.Command{
 		Use: "create", Short: "Create a client, and print its secrets this once",
@@ -56,17 +59,29 @@ func clientCreate() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			picture, err := readLogo(logo)
+			if err != nil {
+				return err
+			}
 			created, err := api.CreateClient(cmd.Context(), n, "")
 			if err != nil {
 				return err
 			}
-			return show(cmd, created, func(w io.Writer) {
+			var withoutLogo error
+			if picture != nil {
+				_, withoutLogo = api.SetClientLogo(cmd.Context(), created.ClientID, picture)
+			}
+			err = show(cmd, created, func(w io.Writer) {
 				details(w, "client_id", created.ClientID, "name", created.Name, "dialect", created.Dialect)
 				for _, s := range created.Secrets {
 					fmt.Fprintln(w)
 					printSecret(w, s)
 				}
 			})
+			if withoutLogo != nil { // its secrets were shown all the same
+				withoutLogo = fmt.Errorf("the client was made, but without its logo: set it by `gatehouse client update %s --logo`: %w", created.ClientID, withoutLogo)
+			}
+			return cmp.Or(err, withoutLogo)
 		},
 	}
 	f := c.Flags()
@@ -79,7 +94,7 @@ func clientCreate() *cobra.Command {
 	f.StringArrayVar(&fields, "field", nil, "a value for its dialect's {owner.*} and {extra.*}, as NAME=VALUE (repeatable)")
 	f.BoolVar(&n.Refresh, "refresh", false, "standard OAuth 2.0: it may use refresh tokens")
 	f.StringVar(&n.LimitRate, "limit-rate", "", "how often it may ask for tokens, such as 60/m")
-	endUserFlags(f, &redirects, &origins, "")
+	endUserFlags(f, &redirects, &origins, &logo, "")
 	f.StringArrayVar(&ids, "id", nil, "keep the id that it has already, as ENVIRONMENT=ID (repeatable)")
 	f.StringArrayVar(&hashes, "secret-hash", nil, "import the hash of its secret from stdin, as ENVIRONMENT=- (repeatable)")
 	required(c, "name", "dialect")
@@ -87,9 +102,25 @@ func clientCreate() *cobra.Command {
 }
 
 // endUserFlags gives a command the flags for what the Connect page needs.
-func endUserFlags(f *pflag.FlagSet, redirects, origins *[]string, more string) {
+func endUserFlags(f *pflag.FlagSet, redirects, origins *[]string, logo *string, more string) {
 	f.StringArrayVar(redirects, "redirect-uri", nil, "where its end users may be sent back, as ENVIRONMENT=URI"+more+" (repeatable)")
 	f.StringArrayVar(origins, "origin", nil, "whose pages may open the Connect page, as ENVIRONMENT=ORIGIN"+more+" (repeatable)")
+	f.StringVar(logo, "logo", "", "file with the picture that end users know it by, a PNG or JPEG of at most 32 KiB")
+}
+
+// readLogo returns what is in the file, or nil where none is named.
+func readLogo(file string) ([]byte, error) {
+	if file == "" {
+		return nil, nil
+	}
+	picture, err := os.ReadFile(file)
+	if err != nil {
+		return nil, wrongUsage("--logo: %s", err)
+	}
+	if len(picture) == 0 || len(picture) > 32<<10 {
+		return nil, wrongUsage("--logo: %s has %d bytes: give a PNG or JPEG of at most 32 KiB", file, len(picture))
+	}
+	return picture, nil
 }
 
 // perEnvironment reads lists that are written ENVIRONMENT=VALUE; an empty value
@@ -199,6 +230,7 @@ func clientShow() *cobra.Command {
 func clientUpdate() *cobra.Command {
 	var name, domain, rate string
 	var scopes, fields, redirects, origins []string
+	var logo string
 	var ttl life
 	var refresh bool
 	c := &cobra.Command{
@@ -214,7 +246,7 @@ func clientUpdate() *cobra.Command {
 	f.StringArrayVar(&fields, "field", nil, "a value to keep, as NAME=VALUE; NAME= removes it (repeatable)")
 	f.BoolVar(&refresh, "refresh", false, "standard OAuth 2.0: it may use refresh tokens")
 	f.StringVar(&rate, "limit-rate", "", "how often it may ask for tokens, such as 60/m; \"\" is the dialect's")
-	endUserFlags(f, &redirects, &origins, "; these replace the environment's list, and ENVIRONMENT= empties it")
+	endUserFlags(f, &redirects, &origins, &logo, "; these replace the environment's list, and ENVIRONMENT= empties it")
 	c.RunE = func(cmd *cobra.Command, args []string) (err error) {
 		change := admin.ClientChange{}
 		changed := func(flag string) bool { return cmd.Flags().Changed(flag) }
@@ -257,14 +289,21 @@ func clientUpdate() *cobra.Command {
 				change.Fields[name] = &value
 			}
 		}
-		if !slices.ContainsFunc([]string{"name", "domain", "scope", "max-ttl", "refresh", "limit-rate", "field", "redirect-uri", "origin"}, changed) {
+		if !slices.ContainsFunc([]string{"name", "domain", "scope", "max-ttl", "refresh", "limit-rate", "field", "redirect-uri", "origin", "logo"}, changed) {
 			return wrongUsage("nothing to change: name it by a flag")
+		}
+		picture, err := readLogo(logo)
+		if err != nil {
+			return err
 		}
 		api, err := dial(cmd)
 		if err != nil {
 			return err
 		}
 		client, err := api.UpdateClient(cmd.Context(), args[0], change)
+		if err == nil && changed("logo") { // "" removes it
+			client, err = api.SetClientLogo(cmd.Context(), args[0], picture)
+		}
 		if err != nil {
 			return err
 		}
