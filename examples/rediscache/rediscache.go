@@ -14,7 +14,7 @@ import (
 // given, or a Redis that hangs is waited for longer than bearer would:
 //
 //	rdb := redis.NewClient(&redis.Options{Addr: "redis.example:6379", ContextTimeoutEnabled: true})
-//	cache := bearer.NewRedis(rediscache.Client{rdb}, "myapp:tokens:")
+//	cache := bearer.NewRedis(rediscache.Client{UniversalClient: rdb}, "myapp:tokens:")
 //	source, err := bearer.New(bearer.Config{…, Cache: cache, CacheKey: key})
 type Client struct{ redis.UniversalClient }
 
