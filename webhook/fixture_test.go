@@ -46,6 +46,15 @@ func newFixture(t *testing.T) *fixture {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { store.Close() })
+	f := fixtureOn(t, store)
+	f.client, err = f.engine.CreateClient(t.Context(), operator, gatehouse.NewClient{Name: "app", Dialect: "bank"}, nil)
+	f.ok(err)
+	return f
+}
+
+// fixtureOn is a node on a store that others may share.
+func fixtureOn(t *testing.T, store gatehouse.Store) *fixture {
+	t.Helper()
 	sealer, err := credential.NewSealer([32]byte{1})
 	if err != nil {
 		t.Fatal(err)
@@ -57,10 +66,7 @@ func newFixture(t *testing.T) *fixture {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &fixture{T: t, ctx: t.Context(), store: store, engine: engine, sealer: sealer}
-	f.client, err = engine.CreateClient(t.Context(), operator, gatehouse.NewClient{Name: "app", Dialect: "bank"}, nil)
-	f.ok(err)
-	return f
+	return &fixture{T: t, ctx: t.Context(), store: store, engine: engine, sealer: sealer}
 }
 
 func (f *fixture) ok(err error) {
