@@ -87,7 +87,7 @@ var below = map[string][]string{
 	"":               {"token", "credential", "secret"},
 	"token":          {"secret"},
 	"credential":     {"secret"},
-	"keyset":         {"token", "secret"},
+	"keyset":         {"token"},
 	"intake":         {"secret"},
 	"dialect":        {"secret", "dialect/builtin"},
 	"bearer":         {"dialect", "secret"},
