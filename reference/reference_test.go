@@ -201,13 +201,14 @@ func TestHostileWords(t *testing.T) {
 			t.Errorf("the page has %s", bad)
 		}
 	}
-	var got struct {
+	type sent struct {
 		header http.Header
 		body   []byte
 	}
+	arrived := make(chan sent, 8)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		got.header = r.Header.Clone()
-		got.body, _ = io.ReadAll(r.Body)
+		b, _ := io.ReadAll(r.Body)
+		arrived <- sent{r.Header.Clone(), b}
 	}))
 	defer server.Close()
 	snippets, err := reference.Snippets(d.Operation(dialect.Issue), server.URL, "")
@@ -233,13 +234,18 @@ func TestHostileWords(t *testing.T) {
 		}
 		cmd.Dir = dir
 		cmd.Env = append(os.Environ(), "CLIENT_ID=the-id", "CLIENT_SECRET=the-secret")
-		got.body = nil
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Errorf("%s: %v %s\n%s", s.Language, err, out, s.Code)
 			continue
 		}
-		read := d.Operation(dialect.Issue)
-		r, err := read.ReadRequest(&dialect.Request{Method: "POST", Path: "/token", Header: got.header, Body: got.body})
+		var got sent
+		select {
+		case got = <-arrived:
+		default:
+			t.Errorf("%s sends nothing", s.Language)
+			continue
+		}
+		r, err := d.Operation(dialect.Issue).ReadRequest(&dialect.Request{Method: "POST", Path: "/token", Header: got.header, Body: got.body})
 		if err != nil || r.Text(dialect.ClientID) != "the-id" || r.Secret(dialect.ClientSecret).Reveal() != "the-secret" {
 			t.Errorf("%s: the server reads %v of %v %s\n%s", s.Language, err, got.header, got.body, s.Code)
 		}
