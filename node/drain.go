@@ -8,7 +8,7 @@ import (
 
 // handshake is how long a caller may take to complete a connection that it has
 // begun when the listener falls silent.
-const handshake = 50 * time.Millisecond
+const handshake = 20 * time.Millisecond
 
 // announceEnd lets whatever stands before the node find out that it ends, while
 // it serves on: /readyz is down already, and each answer closes its connection.
