@@ -43,3 +43,13 @@ func TestIdentitySettings(t *testing.T) {
 		t.Errorf("%+v, %v", s.Upstream, err)
 	}
 }
+
+func TestWebhookNetworks(t *testing.T) {
+	s, err := LoadSettings(write(t, "gatehouse.yaml", "webhooks: {networks: [10.20.30.40/16, 'fd00::/8']}"), nil, nil)
+	if err != nil || len(s.WebhookNetworks) != 2 || s.WebhookNetworks[0].String() != "10.20.0.0/16" {
+		t.Errorf("%v, %v", s.WebhookNetworks, err)
+	}
+	if _, err := LoadSettings(write(t, "gatehouse.yaml", "webhooks: {networks: [inside]}"), nil, nil); err == nil || !strings.Contains(err.Error(), "webhooks.networks") {
+		t.Error(err)
+	}
+}
