@@ -27,10 +27,16 @@ func restartAt(seq int64, now time.Time) int64 {
 	return max(seq+room, now.UnixMicro())
 }
 
+// indexChance is how far chance may move the numbers of keys: two restores from
+// one copy, seconds apart, are to make different ones.
+const indexChance = 1 << 24
+
 // restartIndex is an index of signing keys beyond those that were given out up to
 // newest, and since then, and after earlier restores from the same copy: the
-// seconds since 2020.
-func restartIndex(newest int, now time.Time) int {
+// seconds since 2020, and a random number below indexChance. It fits 31 bits for
+// decades, and for some two hundred restores of restores.
+func restartIndex(newest int, now time.Time, chance int) int {
 	const room = 1000
-	return max(newest+room, int(now.Unix()-time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC).Unix()))
+	since2020 := int(now.Unix() - time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC).Unix())
+	return max(newest+room, since2020) + chance
 }

@@ -20,14 +20,17 @@ func TestRestartsGoPastEachOther(t *testing.T) {
 	if behind := restartAt(first, now.Add(-24*time.Hour)); behind <= first {
 		t.Errorf("with a clock that was set back the journal goes on at %d, and it was at %d", behind, first)
 	}
-	one, two := restartIndex(index, now), restartIndex(index, now.Add(time.Minute))
+	one, two := restartIndex(index, now, 0), restartIndex(index, now.Add(time.Minute), 0)
 	if one <= index || two < one+60 {
 		t.Errorf("keys count on from %d, and a minute later from %d", one, two)
 	}
-	if behind := restartIndex(one, now.Add(-24*time.Hour)); behind <= one {
+	if behind := restartIndex(one, now.Add(-24*time.Hour), 0); behind <= one {
 		t.Errorf("with a clock that was set back keys count on from %d, and they were at %d", behind, one)
 	}
-	if far := restartIndex(0, now.AddDate(60, 0, 0)); far >= 1<<31 {
+	if other := restartIndex(index, now, 5); other != one+5 {
+		t.Errorf("chance of 5 moves %d to %d", one, other)
+	}
+	if far := restartIndex(0, now.AddDate(60, 0, 0), indexChance); far >= 1<<31 {
 		t.Errorf("%d does not fit the store's column", far)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"iter"
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"strconv"
 	"strings"
@@ -457,7 +458,7 @@ const skippedKey = "skipped"
 // the indexes up to one that no key can have had.
 func (r *Restore) retireKeys(ctx context.Context, known []KeyRecord) (ended int, err error) {
 	now := r.Now.UTC().Truncate(time.Millisecond)
-	newest := map[string]int{}
+	newest, chance := map[string]int{}, rand.N(indexChance)
 	var saves []KeyRecord
 	for _, k := range known {
 		newest[k.Realm.Format] = max(newest[k.Realm.Format], k.Index)
@@ -470,7 +471,7 @@ func (r *Restore) retireKeys(ctx context.Context, known []KeyRecord) (ended int,
 	}
 	for _, format := range slices.Sorted(maps.Keys(newest)) {
 		i := slices.IndexFunc(known, func(k KeyRecord) bool { return k.Realm.Format == format })
-		index := restartIndex(newest[format], now)
+		index := restartIndex(newest[format], now, chance)
 		saves = append(saves, KeyRecord{
 			ID: fmt.Sprintf("%s-%s-%d", skippedKey, format, index), Index: index, Realm: known[i].Realm,
 			PublishedAt: now, RetiredAt: now, GoneAt: now,
