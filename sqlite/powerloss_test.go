@@ -341,7 +341,7 @@ func losePower(t *testing.T, record []operation, seed uint64, at func(i int) boo
 func TestPowerLoss(t *testing.T) {
 	rounds, moments, few := 64, 24, 6
 	if soak() {
-		rounds, moments, few = 320, 4_000, 100
+		rounds, moments, few = 320, 1_500, 100
 	}
 	for _, one := range []struct {
 		synchronous string

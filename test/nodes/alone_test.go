@@ -61,6 +61,9 @@ func (k *teller) tell(n *node, as demoClient, callers int) (done *sync.WaitGroup
 		done.Go(func() {
 			for i := 0; ; i++ {
 				tok, err := n.issue(as)
+				if errors.Is(err, errRefused) {
+					continue // it was too busy
+				}
 				if err != nil {
 					return
 				}

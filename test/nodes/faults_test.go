@@ -1,6 +1,8 @@
 package nodes_test
 
 import (
+	"errors"
+	"math/rand/v2"
 	"net/http"
 	"sync"
 	"testing"
@@ -37,6 +39,9 @@ func TestKilledNodeLosesNothing(t *testing.T) {
 			issuing.Go(func() {
 				for {
 					tok, err := victim.issue(as)
+					if errors.Is(err, errRefused) {
+						continue // it was too busy
+					}
 					if err != nil {
 						return // it was killed
 					}
@@ -46,7 +51,15 @@ func TestKilledNodeLosesNothing(t *testing.T) {
 				}
 			})
 		}
-		time.Sleep(300 * time.Millisecond)
+		for began := time.Now(); time.Since(began) < 3*time.Minute; time.Sleep(time.Millisecond) {
+			mu.Lock()
+			enough := len(tokens) >= 50
+			mu.Unlock()
+			if enough {
+				break
+			}
+		}
+		time.Sleep(rand.N(100 * time.Millisecond))
 		victim.kill()
 		issuing.Wait()
 		acknowledged += len(tokens)

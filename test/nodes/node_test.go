@@ -120,7 +120,18 @@ func (c *cluster) join() *node {
 	return n
 }
 
-func (n *node) start(database, kek string) ([]demoClient, error) {
+// start starts the node. One whose database didn't answer in time, on a machine
+// that is busy with other tests, is started again.
+func (n *node) start(database, kek string) (clients []demoClient, err error) {
+	for range 5 {
+		if clients, err = n.startOnce(database, kek); !errors.Is(err, io.EOF) {
+			break
+		}
+	}
+	return clients, err
+}
+
+func (n *node) startOnce(database, kek string) ([]demoClient, error) {
 	args := []string{"dev", "--json", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--data", n.data, "--database", database}
 	n.cmd = exec.Command(binary, append(args, n.flags...)...)
 	n.cmd.Stderr = os.Stderr
