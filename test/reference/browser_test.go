@@ -140,13 +140,6 @@ func (p *tab) quiet() {
 	}
 }
 
-// forget drops what the console has said.
-func (p *tab) forget() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.messages = nil
-}
-
 // axe is Deque's accessibility checker.
 var axe = sync.OnceValues(func() (string, error) {
 	lock, err := os.ReadFile("package-lock.json")
@@ -413,7 +406,20 @@ func TestPage(t *testing.T) {
 	}
 	p.quiet()
 
-	// Nothing foreign gets in: the policy holds against script, style and address.
+	index := browser.open(t, s.url+"/docs/")
+	index.accessible("index")
+	index.shoot("index", "body")
+	if n := read[int](index, "document.querySelectorAll('.cards a').length"); n != 6 {
+		t.Errorf("the index lists %d", n)
+	}
+	index.quiet()
+}
+
+// Nothing foreign gets into a page: its policy holds against script, style and
+// address. What the console says of it is the browser's report.
+func TestPolicy(t *testing.T) {
+	s := dev(t)
+	p := browse(t).open(t, s.url+"/docs/su")
 	for what, attempt := range map[string]string{
 		"an inline script": `(() => { const s = document.createElement('script'); try { s.textContent = 'window.owned = 1'; document.head.append(s); } catch {} return window.owned === undefined; })()`,
 		"a style sheet":    `(() => { const s = document.createElement('style'); s.textContent = 'body { display: none }'; document.head.append(s); return getComputedStyle(document.body).display !== 'none'; })()`,
@@ -424,13 +430,4 @@ func TestPage(t *testing.T) {
 			t.Errorf("%s gets in", what)
 		}
 	}
-	p.forget() // the browser has told of each of these
-
-	index := browser.open(t, s.url+"/docs/")
-	index.accessible("index")
-	index.shoot("index", "body")
-	if n := read[int](index, "document.querySelectorAll('.cards a').length"); n != 6 {
-		t.Errorf("the index lists %d", n)
-	}
-	index.quiet()
 }
