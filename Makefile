@@ -20,7 +20,7 @@ prerequisites: ## what the tests need beside Go, from Debian's packages
 
 test: prerequisites vet ## everything, the short forms; 20 minutes at most on two cores
 	$(GO) test -timeout 15m work
-	$(GO) test -race -timeout 15m -skip '$(TIMED)' . ./token ./credential ./dialect/... ./sqlite ./sharedlimit ./httpd ./gate/... ./admin ./node ./bearer ./bearer/xoauth2 ./agent ./rehearse
+	$(GO) test -race -timeout 15m -skip '$(TIMED)' . ./token ./credential ./dialect/... ./sqlite ./sharedlimit ./httpd ./gate/... ./admin ./connect ./connect/directory ./node ./bearer ./bearer/xoauth2 ./agent ./rehearse
 	./test/fuzz 2s
 
 vet:
