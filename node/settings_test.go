@@ -56,6 +56,7 @@ drain_delay: 3s
 		KEK: secret.New("AAAA"), AdminToken: secret.New("correct-horse-battery-staple"),
 		MaxLag: 10 * time.Second, OnLagOpen: true, Limits: true, LogLevel: slog.LevelDebug,
 		DrainDelay: 3 * time.Second, Redis: secret.New("redis://:sesame@redis.example/1"),
+		Sources: Sources{File: path, FileSecrets: []string{"key_encryption_key", "admin_token", "redis"}},
 	}
 	if diff := cmp.Diff(want, got, cmp.Comparer(secret.Text.Equal), cmpopts.EquateComparable(netip.Prefix{})); diff != "" {
 		t.Error(diff)
