@@ -178,10 +178,14 @@ func (k *callers) check(t *testing.T, witness *Store) {
 			half++
 		}
 	}
-	for _, g := range append(k.unknown, k.refused...) {
+	const triedAgain = 3_000 // of what may be very many
+	for i, g := range append(k.unknown, k.refused...) {
 		_, ok := there[g.Tokens[0].ID]
 		if ok {
 			committed++
+		}
+		if i >= triedAgain {
+			continue
 		}
 		tries := 0
 		err := retried(func() error {
