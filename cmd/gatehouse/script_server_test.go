@@ -76,7 +76,7 @@ func serverOf(ts *testscript.TestScript) *server { return ts.Value(serverKey{}).
 
 // inherited is what of a script's environment a server gets.
 var inherited = []string{
-	"PATH", "HOME", "TMPDIR", "NO_COLOR", "PORT", "DATABASE_URL", "GATEHOUSE_LISTEN", "GATEHOUSE_TRUSTED_PROXIES",
+	"PATH", "HOME", "TMPDIR", "NO_COLOR", "PORT", "DATABASE_URL", "GATEHOUSE_LISTEN", "GATEHOUSE_TRUSTED_PROXIES", "GATEHOUSE_GATE_ROUTES",
 	"GATEHOUSE_KEY_ENCRYPTION_KEY", "GATEHOUSE_KEY_ENCRYPTION_KEY_FILE", "GATEHOUSE_ADMIN_TOKEN", "GATEHOUSE_LOG_LEVEL", "NOTIFY_SOCKET",
 }
 
