@@ -3,6 +3,7 @@ package connect
 import (
 	"context"
 	"net/url"
+	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -22,9 +23,10 @@ type Identity struct {
 	Passwords Passwords
 	Passkeys  Passkeys
 	Upstream  Upstream
-	// Standing reports AccessDenied where a user who has signed in may not go
-	// on: disabled meanwhile, or removed. nil is that everybody may.
-	Standing func(ctx context.Context, env gatehouse.Environment, userID string) error
+	// Standing reports AccessDenied where a user who signed in at that time may
+	// not go on: disabled meanwhile, or removed, or with another password. nil is
+	// that everybody may.
+	Standing func(ctx context.Context, env gatehouse.Environment, userID string, signedIn time.Time) error
 }
 
 // Passwords signs users in by a name and a password.

@@ -105,7 +105,7 @@ func (v *visit) session(env gatehouse.Environment, a *Ask, handle string) (*sess
 		return nil, nil
 	}
 	if v.identity.Standing != nil {
-		if err := v.identity.Standing(v.r.Context(), env, s.User.ID); err != nil {
+		if err := v.identity.Standing(v.r.Context(), env, s.User.ID, s.SignedInAt); err != nil {
 			if gatehouse.AsError(err).Code == gatehouse.AccessDenied {
 				return nil, nil // as if nobody had signed in: the next try says why
 			}

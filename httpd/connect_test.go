@@ -20,6 +20,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse"
 	"github.com/gatehouse-auth/gatehouse/dialect"
+	"github.com/gatehouse-auth/gatehouse/secret"
 )
 
 // opens are the parameters of /connect/open for a client of a dialect.
@@ -463,7 +464,7 @@ func TestConnectPages(t *testing.T) {
 	}
 }
 
-// A user who was disabled is signed in no more.
+// A user whose password was changed, or who was disabled, is signed in no more.
 func TestConnectStanding(t *testing.T) {
 	h := newConnectHouse(t)
 	b := h.browser()
@@ -472,6 +473,14 @@ func TestConnectStanding(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	time.Sleep(2 * time.Millisecond) // times of passwords are whole milliseconds
+	if _, err := h.users.SetPassword(t.Context(), operator, user.ID, secret.New(password)); err != nil {
+		t.Fatal(err)
+	}
+	if page := b.get("/connect/connections"); !strings.Contains(page.body, `name="password"`) {
+		t.Error("who signed in by an earlier password still is")
+	}
+	b.signIn(b.get("/connect/connections"))
 	if _, err := h.users.SetDisabled(t.Context(), operator, user.ID, true); err != nil {
 		t.Fatal(err)
 	}

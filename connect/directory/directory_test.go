@@ -141,12 +141,12 @@ func TestUsersOfTheirLives(t *testing.T) {
 	_, err := f.SetDisabled(t.Context(), operator, alice.ID, true)
 	f.ok(err)
 	f.refused(f.signIn(gatehouse.Live, "alice", goodPassword.Reveal(), "192.0.2.1"), gatehouse.AccessDenied, gatehouse.ReasonUserDisabled)
-	f.refused(f.Standing(t.Context(), gatehouse.Live, alice.ID), gatehouse.AccessDenied, gatehouse.ReasonUserDisabled)
+	f.refused(f.Standing(t.Context(), gatehouse.Live, alice.ID, f.now()), gatehouse.AccessDenied, gatehouse.ReasonUserDisabled)
 	_, err = f.SetDisabled(t.Context(), operator, alice.ID, false)
 	f.ok(err)
 	f.ok(f.signIn(gatehouse.Live, "alice", goodPassword.Reveal(), "192.0.2.1"))
-	f.ok(f.Standing(t.Context(), gatehouse.Live, alice.ID))
-	f.refused(f.Standing(t.Context(), gatehouse.Sandbox, alice.ID), gatehouse.AccessDenied, gatehouse.ReasonWrongEnvironment)
+	f.ok(f.Standing(t.Context(), gatehouse.Live, alice.ID, f.now()))
+	f.refused(f.Standing(t.Context(), gatehouse.Sandbox, alice.ID, f.now()), gatehouse.AccessDenied, gatehouse.ReasonWrongEnvironment)
 
 	_, err = f.SetPassword(t.Context(), operator, alice.ID, secret.New("another good one"))
 	f.ok(err)
@@ -167,14 +167,14 @@ func TestUsersOfTheirLives(t *testing.T) {
 	_, err = f.Delete(t.Context(), operator, alice.ID)
 	f.ok(err)
 	f.refused(f.signIn(gatehouse.Live, "alice", "another good one", "192.0.2.1"), gatehouse.AccessDenied, gatehouse.ReasonUnknownUser)
-	f.refused(f.Standing(t.Context(), gatehouse.Live, alice.ID), gatehouse.AccessDenied, gatehouse.ReasonUnknownUser)
+	f.refused(f.Standing(t.Context(), gatehouse.Live, alice.ID, f.now()), gatehouse.AccessDenied, gatehouse.ReasonUnknownUser)
 	_, err = f.User(t.Context(), alice.ID)
 	f.refused(err, gatehouse.NotFound, gatehouse.ReasonUnknownUser)
 	again := f.create(gatehouse.Live, "alice")
 	if again.ID == alice.ID {
 		t.Error("an id was used again")
 	}
-	f.refused(f.Standing(t.Context(), gatehouse.Live, alice.ID), gatehouse.AccessDenied, gatehouse.ReasonUnknownUser)
+	f.refused(f.Standing(t.Context(), gatehouse.Live, alice.ID, f.now()), gatehouse.AccessDenied, gatehouse.ReasonUnknownUser)
 
 	events, err := f.store.Audit(t.Context(), 0, 100)
 	f.ok(err)

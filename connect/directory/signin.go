@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/gatehouse-auth/gatehouse"
 	"github.com/gatehouse-auth/gatehouse/connect"
@@ -107,8 +108,9 @@ func (d *Directory) remember(ctx context.Context, u *record, from netip.Prefix) 
 }
 
 // Standing reports whether a user who signed in earlier still may: nil, or a
-// refusal (AccessDenied) where they were disabled or removed.
-func (d *Directory) Standing(ctx context.Context, env gatehouse.Environment, id string) error {
+// refusal (AccessDenied) where they were disabled or removed, or their password
+// was changed since: a change signs out whoever knew the old one.
+func (d *Directory) Standing(ctx context.Context, env gatehouse.Environment, id string, signedIn time.Time) error {
 	u, err := d.byID(ctx, id)
 	switch {
 	case err != nil && gatehouse.AsError(err).Code == gatehouse.NotFound:
@@ -119,6 +121,8 @@ func (d *Directory) Standing(ctx context.Context, env gatehouse.Environment, id 
 		return denied(gatehouse.ReasonWrongEnvironment)
 	case u.Disabled:
 		return denied(gatehouse.ReasonUserDisabled)
+	case signedIn.Before(u.PasswordAt):
+		return denied(gatehouse.ReasonExpired)
 	}
 	return nil
 }
