@@ -23,6 +23,8 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+
+	"github.com/gatehouse-auth/gatehouse/test/built"
 )
 
 // A server is the real binary, running `gatehouse serve` with TLS.
@@ -36,9 +38,10 @@ type server struct {
 func start(t *testing.T) *server {
 	t.Helper()
 	dir := t.TempDir()
-	binary := filepath.Join(dir, "gatehouse")
-	if out, err := exec.Command("go", "build", "-o", binary, "../../cmd/gatehouse").CombinedOutput(); err != nil {
-		t.Fatalf("building the server: %v: %s", err, out)
+	built.NoteSources()
+	binary, err := built.Gatehouse(dir)
+	if err != nil {
+		t.Fatal(err)
 	}
 	s := &server{address: freeAddress(t), roots: certificate(t, dir)}
 	data := filepath.Join(dir, "data")

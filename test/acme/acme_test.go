@@ -21,6 +21,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/gatehouse-auth/gatehouse/test/built"
 )
 
 const name = "auth.gatehouse.test"
@@ -29,9 +31,10 @@ const name = "auth.gatehouse.test"
 // and has it again when it starts while the authority is away.
 func TestCertificateFromAnAuthority(t *testing.T) {
 	dir := t.TempDir()
-	binary := filepath.Join(dir, "gatehouse")
-	if out, err := exec.Command("go", "build", "-o", binary, "../../cmd/gatehouse").CombinedOutput(); err != nil {
-		t.Fatalf("building the server: %v: %s", err, out)
+	built.NoteSources()
+	binary, err := built.Gatehouse(dir)
+	if err != nil {
+		t.Fatal(err)
 	}
 	address := freeAddress(t)
 	authority := startAuthority(t, dir, address)

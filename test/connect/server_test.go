@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"net"
 	"net/http"
 	"net/url"
@@ -17,13 +16,14 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/chromedp/chromedp"
 	"github.com/go-json-experiment/json"
+
+	"github.com/gatehouse-auth/gatehouse/test/built"
 )
 
 // A server is the real binary, running `gatehouse dev`. It is reached as
@@ -59,12 +59,11 @@ func serveAndRun(m *testing.M) (code int, err error) {
 		return 1, err
 	}
 	defer os.RemoveAll(dir)
-	s := &server{binary: filepath.Join(dir, "gatehouse"), data: filepath.Join(dir, "data")}
-	build := exec.Command("go", "build", "-o", s.binary, "../../cmd/gatehouse")
-	build.Stdout, build.Stderr = os.Stderr, os.Stderr
-	if err := build.Run(); err != nil {
-		return 1, fmt.Errorf("building the server: %w", err)
+	binary, err := built.Gatehouse(dir)
+	if err != nil {
+		return 1, err
 	}
+	s := &server{binary: binary, data: filepath.Join(dir, "data")}
 	stop, err := s.start()
 	if err != nil {
 		return 1, err
@@ -93,20 +92,9 @@ func serveAndRun(m *testing.M) (code int, err error) {
 // dev returns the server that runs for all tests.
 func dev(t *testing.T) *server {
 	t.Helper()
-	listSources()
+	built.NoteSources()
 	return running
 }
-
-// listSources reads the directories of what the binary is made of. Go takes a
-// result from its cache unless something changed that a test itself has opened.
-var listSources = sync.OnceFunc(func() {
-	_ = filepath.WalkDir("../..", func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() && (d.Name() == "node_modules" || d.Name() == ".git" || d.Name() == "output") {
-			return fs.SkipDir
-		}
-		return nil
-	})
-})
 
 // start returns once the server has said what it listens on. stop ends it and
 // fails where it doesn't end well.

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -21,6 +20,8 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+
+	"github.com/gatehouse-auth/gatehouse/test/built"
 )
 
 // A server is the real binary, running `gatehouse dev` on free ports of loopback.
@@ -54,23 +55,11 @@ func serveAndRun(m *testing.M) (code int, err error) {
 		return 1, err
 	}
 	defer os.RemoveAll(dir)
-	node = &server{binary: filepath.Join(dir, "gatehouse"), data: filepath.Join(dir, "data")}
-	build := exec.Command("go", "build", "-o", node.binary, "../../cmd/gatehouse")
-	build.Stderr = os.Stderr
-	if err := build.Run(); err != nil {
-		return 1, fmt.Errorf("building the server: %w", err)
-	}
-	// Go takes a result from its cache unless a file changed that the test
-	// itself has opened; what its processes open it doesn't see.
-	err = filepath.WalkDir("../..", func(_ string, d fs.DirEntry, err error) error {
-		if err == nil && d.IsDir() && (d.Name() == "node_modules" || d.Name() == ".git") {
-			return fs.SkipDir
-		}
-		return err
-	})
+	binary, err := built.Gatehouse(dir)
 	if err != nil {
 		return 1, err
 	}
+	node = &server{binary: binary, data: filepath.Join(dir, "data")}
 	stop, err := node.start()
 	if err != nil {
 		return 1, err
@@ -148,6 +137,7 @@ func (s *server) revoke(t *testing.T, tok string) {
 
 // echo is the API: it answers with the request that it sees.
 func echo(t *testing.T) *httptest.Server {
+	built.NoteSources()
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		b, err := json.Marshal(seen{r.Method, r.RequestURI, r.Header})
 		if err != nil {

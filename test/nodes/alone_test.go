@@ -21,10 +21,12 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse"
 	"github.com/gatehouse-auth/gatehouse/sqlite"
+	"github.com/gatehouse-auth/gatehouse/test/built"
 )
 
 // startAlone runs one node on SQLite.
 func startAlone(t *testing.T) *cluster {
+	built.NoteSources()
 	t.Helper()
 	var key [32]byte
 	_, _ = rand.Read(key[:])

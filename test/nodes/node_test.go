@@ -9,12 +9,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -23,6 +21,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"github.com/gatehouse-auth/gatehouse/postgres/postgrestest"
+	"github.com/gatehouse-auth/gatehouse/test/built"
 )
 
 // soak reports whether the long forms run (`make soak`).
@@ -45,21 +44,7 @@ func buildAndRun(m *testing.M) (int, error) {
 		return 1, err
 	}
 	defer os.RemoveAll(dir)
-	binary = filepath.Join(dir, "gatehouse")
-	build := exec.Command("go", "build", "-o", binary, "../../cmd/gatehouse")
-	build.Stderr = os.Stderr
-	if err := build.Run(); err != nil {
-		return 1, fmt.Errorf("building the server: %w", err)
-	}
-	// Go takes a result from its cache unless a file changed that the test
-	// itself has opened; what its processes open it doesn't see.
-	err = filepath.WalkDir("../..", func(_ string, d fs.DirEntry, err error) error {
-		if err == nil && d.IsDir() && (d.Name() == "node_modules" || d.Name() == ".git") {
-			return fs.SkipDir
-		}
-		return err
-	})
-	if err != nil {
+	if binary, err = built.Gatehouse(dir); err != nil {
 		return 1, err
 	}
 	return m.Run(), nil
@@ -94,6 +79,7 @@ type node struct {
 
 // start runs n nodes on a new database, all but the first at once.
 func start(t *testing.T, n int) *cluster {
+	built.NoteSources()
 	t.Helper()
 	var key [32]byte
 	_, _ = rand.Read(key[:])

@@ -7,7 +7,6 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,6 +19,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/admin"
 	"github.com/gatehouse-auth/gatehouse/postgres/postgrestest"
+	"github.com/gatehouse-auth/gatehouse/test/built"
 )
 
 // soak reports whether the long forms run (`make soak`).
@@ -50,21 +50,7 @@ func buildAndRun(m *testing.M) (int, error) {
 		return 1, err
 	}
 	defer os.RemoveAll(dir)
-	binary = filepath.Join(dir, "gatehouse")
-	build := exec.Command("go", "build", "-o", binary, "../../cmd/gatehouse")
-	build.Stderr = os.Stderr
-	if err := build.Run(); err != nil {
-		return 1, fmt.Errorf("building the server: %w", err)
-	}
-	// Go takes a result from its cache unless a file changed that the test
-	// itself has opened; what its processes open it doesn't see.
-	err = filepath.WalkDir("../..", func(_ string, d fs.DirEntry, err error) error {
-		if err == nil && d.IsDir() && (d.Name() == "node_modules" || d.Name() == ".git") {
-			return fs.SkipDir
-		}
-		return err
-	})
-	if err != nil {
+	if binary, err = built.Gatehouse(dir); err != nil {
 		return 1, err
 	}
 	return m.Run(), nil
@@ -84,6 +70,7 @@ type ledger struct {
 }
 
 func newLedger(t *testing.T, server *postgrestest.Server) *ledger {
+	built.NoteSources()
 	var key [32]byte
 	_, _ = rand.Read(key[:])
 	l := &ledger{T: t, kek: base64.StdEncoding.EncodeToString(key[:]), server: server, data: t.TempDir()}
