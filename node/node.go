@@ -64,7 +64,7 @@ type reloaded struct {
 // Open takes the data directory, the listeners and the keys. When it returns,
 // the node answers as soon as Run is called; on an error it holds nothing.
 func Open(ctx context.Context, s Settings, version admin.Version, log *slog.Logger) (n *Node, err error) {
-	SpendMemory()
+	TuneRuntime()
 	if err := noCoreDumps(); err != nil {
 		return nil, fmt.Errorf("switching core dumps off: %w", err)
 	}

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -57,6 +58,7 @@ func (q *queue) writeMeanwhile(ctx context.Context, do func(*writer) error, mean
 		q.nudge()
 	}
 	if meanwhile != nil {
+		runtime.Gosched() // to those who come too: the group then goes to the disk while all compute
 		meanwhile()
 	}
 	select {

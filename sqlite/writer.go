@@ -69,10 +69,11 @@ const (
 // run commits groups until the queue is closed and empty, or the disk can't be
 // trusted any more.
 //
-// A crowd that was answered together is waited for, since it comes back
-// together: taking whoever is there would split it into many small groups, each
-// with pages and an fsync of its own. What the callers do meanwhile fills the
-// pause. Whoever is alone waits for nobody.
+// A crowd that was answered together comes back together, and three quarters of
+// it are waited for: taking whoever is there would split it into many small
+// groups, each with pages and an fsync of its own. The rest is on its way while
+// the group goes to the disk, so that the cores have something to do. Whoever is
+// alone waits for nobody.
 func (w *writer) run() {
 	var group []*write
 	crowd := 0
@@ -81,7 +82,7 @@ func (w *writer) run() {
 		if w.store.queue.await(1, nil); time.Since(idle) > crowdLasts {
 			crowd = 0
 		}
-		group = w.store.queue.take(group[:0], crowd, patience)
+		group = w.store.queue.take(group[:0], crowd-crowd/4, patience)
 		if len(group) == 0 {
 			return
 		}

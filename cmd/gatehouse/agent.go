@@ -76,7 +76,7 @@ func runAgent(cmd *cobra.Command, config string, settings agent.Settings) error 
 	if err != nil {
 		return err
 	}
-	node.SpendMemory()
+	node.TuneRuntime()
 	go reloadAgent(ctx, a, config, settings, log)
 	started := startedOf(l, settings)
 	if err := show(cmd, started, func(w io.Writer) {
