@@ -28,15 +28,16 @@ var tune = sync.OnceFunc(func() {
 		afterCollection(mostPercent)
 	}
 	if os.Getenv("GOMAXPROCS") == "" {
-		spareProcessor()
+		spareProcessors()
 	}
 })
 
-// spareProcessor lets one goroutine more than there are cores run at once. A
+// spareProcessors lets two goroutines more than there are cores run at once. A
 // system call keeps its goroutine's place until the runtime has seen that it
-// lasts; while the ledger's fsyncs did, one of two cores had nothing to do. The
-// number is fixed from then on, also where a container is given other cores.
-func spareProcessor() { runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 1) }
+// lasts; while the fsyncs of the ledger's writer and of its checkpoints did,
+// cores had nothing to do. The number is fixed from then on, also where a
+// container is given other cores.
+func spareProcessors() { runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 2) }
 
 // afterCollection looks again after each collection, when an object that
 // nothing holds is cleaned up.
