@@ -214,6 +214,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	defer flush.Stop()
 	minute := time.NewTicker(time.Minute)
 	defer minute.Stop()
+	seen := e.clock.wall()
 	err := e.rotateDue(ctx) // a first start left keys to be made
 	for {
 		e.complain(ctx, err)
@@ -221,9 +222,9 @@ func (e *Engine) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 			defer cancel()
-			return errors.Join(e.flushUses(last), e.shareRefusals(last), e.flushSightings(last))
+			return errors.Join(e.flushUses(last), e.shareRefusals(last), e.flushSightings(last), e.noteTime(last))
 		case <-flush.C:
-			err = errors.Join(e.flushUses(ctx), e.shareRefusals(ctx))
+			err = errors.Join(e.flushUses(ctx), e.shareRefusals(ctx), e.noteJump(ctx, &seen))
 		case <-minute.C:
 			err = e.Upkeep(ctx)
 		}
@@ -253,7 +254,7 @@ func (e *Engine) complain(ctx context.Context, err error) {
 	}
 }
 
-// Upkeep is the work of each minute: keys that are due, what has expired. Run does it.
+// Upkeep is the work of each minute: keys that are due, what has expired, what time it is. Run does it.
 func (e *Engine) Upkeep(ctx context.Context) error {
 	if behind := e.clock.behind(); behind > 2*time.Second {
 		e.log.Warn("the machine's clock was set back; tokens are judged by the newest time seen until it has caught up", "behind", behind)
@@ -264,7 +265,7 @@ func (e *Engine) Upkeep(ctx context.Context) error {
 	if gone.Partitions > 0 {
 		e.log.Info("expired tokens left the ledger", "partitions", gone.Partitions, "tokens", gone.Tokens)
 	}
-	return errors.Join(err, e.rotateDue(ctx), e.flushSightings(ctx))
+	return errors.Join(err, e.rotateDue(ctx), e.flushSightings(ctx), e.noteTime(ctx))
 }
 
 // load replaces the state by a snapshot.
@@ -275,6 +276,9 @@ func (e *Engine) load(ctx context.Context) error {
 		return fmt.Errorf("loading: %w", err)
 	}
 	e.clock.atLeast(snap.Newest)
+	if err := e.recallTime(ctx); err != nil {
+		return err
+	}
 	if err := e.useKeys(snap.Keys); err != nil {
 		return err
 	}

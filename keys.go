@@ -67,6 +67,12 @@ func (e *Engine) useKeys(records []KeyRecord) error {
 		if err != nil {
 			return fmt.Errorf("signing key %s: %w", r.ID, err)
 		}
+		// Another node did this, and its clock may be ahead of ours; a grant that
+		// is under way carries a time before it.
+		k.PublishedAt = earlierOf(k.PublishedAt, now)
+		if !r.SignsFrom.IsZero() {
+			k.SignsFrom = earlierOf(k.SignsFrom, now.Add(-time.Minute))
+		}
 		keys = append(keys, k)
 	}
 	ring, err := token.NewRing(keys)

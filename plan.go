@@ -57,7 +57,7 @@ func (e *Engine) plan(ctx context.Context, p *proven, policy *Policy, want ask) 
 	case RefreshRotate:
 		out.refresh = p.Client.Dialect != OAuth2 || p.Client.Refresh
 	}
-	out.limit, err = e.issuance.take(ctx, p.Client, p.Environment, p.verb(), policy, e.clock.now())
+	out.limit, err = e.issuance.take(ctx, p.Client, p.Environment, p.verb(), policy, e.clock.wall())
 	return out, err
 }
 

@@ -77,7 +77,7 @@ func (w *wrongSecrets) wait(ctx context.Context, client ClientID, from addr) err
 	if !w.enforced {
 		return nil
 	}
-	p, now := w.pairOf(client, from), w.clock.now()
+	p, now := w.pairOf(client, from), w.clock.wall()
 	if w.shared != nil {
 		if t, err := w.shared.Tries(ctx, w.sharedKey(client, from), slowDown); err == nil {
 			if t.Wrong > 0 {
@@ -106,7 +106,7 @@ func (w *wrongSecrets) wrong(ctx context.Context, client ClientID, from addr, wh
 // count counts a wrong try. Where one is not to come yet, it returns how long
 // to wait, and counts nothing.
 func (w *wrongSecrets) count(ctx context.Context, client ClientID, from addr) (left time.Duration) {
-	p, now := w.pairOf(client, from), w.clock.now()
+	p, now := w.pairOf(client, from), w.clock.wall()
 	if w.shared != nil {
 		before, after, err := w.shared.Wrong(ctx, w.sharedKey(client, from), slowDown)
 		if err == nil {
