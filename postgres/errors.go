@@ -57,9 +57,12 @@ func notDone(err error) error {
 
 // commitFailed is an error of a transaction whose end was asked for. Where the
 // server refused, it was rolled back. Where the connection broke or the server
-// ended (a FATAL error can follow a commit), nobody knows.
+// ended (a FATAL error can follow a commit), nobody knows. Nor does pgx: of a
+// connection that broke while it waited for the answer it may say what it says
+// of one that was closed before it was asked, which would be safe.
 func commitFailed(err error) error {
-	if err == nil || pgconn.SafeToRetry(err) || isServerError(err) {
+	unsent := pgconn.SafeToRetry(err) && !errors.Is(err, pgconn.ErrConnClosed)
+	if err == nil || unsent || isServerError(err) {
 		return notDone(err)
 	}
 	return fmt.Errorf("%w: %w", gatehouse.ErrUnknownOutcome, err)

@@ -48,11 +48,33 @@ func TestLostAnswerIsAnUnknownOutcome(t *testing.T) {
 			t.Errorf("tried again: %v, and it was there: %v", again, there == nil)
 		}
 	}
+	for range 5 {
+		g := issue(c, time.Now())
+		must(t, retried(func() error { return s.Record(t.Context(), g) }))
+		line.LoseCommits(true)
+		err := revoke(s, g)
+		line.LoseCommits(false)
+		time.Sleep(20 * time.Millisecond)
+		is, readErr := witness.Token(t.Context(), g.Tokens[0].ID)
+		must(t, readErr)
+		if !is.RevokedAt.IsZero() && !errors.Is(err, gatehouse.ErrUnknownOutcome) {
+			t.Errorf("it was revoked, and the store said %v", err)
+		}
+		must(t, retried(func() error { return revoke(s, g) })) // it goes on from where the chains end
+	}
 	t.Logf("20 lost answers: %d unknown outcomes, %d had been recorded", unknown, done)
 	if done == 0 {
 		t.Error("no answer was lost after a commit")
 	}
 	clean(t, witness)
+}
+
+// revoke revokes the first token of a grant.
+func revoke(s *Store, g *gatehouse.Grant) error {
+	id := g.Tokens[0].ID
+	act := gatehouse.Act{At: time.Now(), By: operator, Action: "token.revoke", Subject: id.String()}
+	_, err := s.Revoke(context.Background(), act, gatehouse.Selection{Token: id})
+	return err
 }
 
 // retried calls fn until the store answers.
