@@ -106,3 +106,44 @@ func TestLimitsGoOnWhenTheClockIsSetBack(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A node whose clock is ahead has issued a token. This one doesn't let it pass
+// yet, and revokes it all the same.
+func TestRevokedBeforeItIsValid(t *testing.T) {
+	w := newWorld(t)
+	p := w.partner(t, gatehouse.OAuth2)
+	w.clock.advance(10 * time.Minute)
+	early := w.issue(t, p, gatehouse.Live)
+	cfg := w.cfg
+	cfg.Now = func() time.Time { return w.clock.now().Add(-10 * time.Minute) }
+	cfg.Store = hidingTime{w.store}
+	behind, err := gatehouse.Open(ctx, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = behind.Validate(ctx, early.Access, gatehouse.Requirement{})
+	if gatehouse.AsError(err).Reason != gatehouse.ReasonNotYetValid {
+		t.Fatal(err)
+	}
+	who := &gatehouse.Principal{Client: p.Client, Environment: gatehouse.Live}
+	if err := behind.RevokeByClient(ctx, caller, who, early.Access); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Upkeep(ctx); err != nil { // reads the journal
+		t.Fatal(err)
+	}
+	if _, err := w.Validate(ctx, early.Access, gatehouse.Requirement{}); codeOf(err) != gatehouse.InvalidToken {
+		t.Errorf("a token that was revoked: %v", err)
+	}
+}
+
+// hidingTime is a ledger on which nobody has been ahead yet.
+type hidingTime struct{ gatehouse.Store }
+
+func (s hidingTime) Load(ctx context.Context, now time.Time) (*gatehouse.Snapshot, error) {
+	snap, err := s.Store.Load(ctx, now)
+	if err == nil {
+		snap.Newest = now
+	}
+	return snap, err
+}

@@ -121,13 +121,19 @@ func (e *Engine) rowOf(ctx context.Context, tok secret.Text) (*TokenRecord, erro
 		}
 		return row, nil
 	}
+	var id TokenID
 	c, err := e.examineJWT(ctx, tok.Reveal())
-	if err != nil {
+	switch {
+	case err == nil:
+		id = c.Token
+	case AsError(err).Reason == ReasonNotYetValid:
+		id = AsError(err).Token // ours: another node's clock is ahead
+	default:
 		return arrived(err)
 	}
-	row, err := e.store.Token(ctx, c.Token)
+	row, err := e.store.Token(ctx, id)
 	if errors.Is(err, ErrNotFound) {
-		return nil, &Error{Code: NotFound, Reason: ReasonUnknownToken, Token: c.Token, Message: "this token has left the ledger: it expired more than a day ago"}
+		return nil, &Error{Code: NotFound, Reason: ReasonUnknownToken, Token: id, Message: "this token has left the ledger: it expired more than a day ago"}
 	} else if err != nil {
 		return nil, unavailable(err)
 	}

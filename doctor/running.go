@@ -56,7 +56,7 @@ func examineJournal(d *Deployment) (out []Finding) {
 	}
 	if j.Behind > clockTolerated {
 		out = append(out, Finding{"clock-set-back", Error, fmt.Sprintf("the machine's clock is %s behind a time that the ledger has recorded", j.Behind.Round(time.Second)),
-			"tokens are judged by the newest time seen, so that those issued until the clock has caught up live shorter", "set the clock right and keep it so (chronyd, systemd-timesyncd)"})
+			"tokens are judged by the newest time seen, which stands still until the clock has come up to it: those issued until then live longer, and verifiers elsewhere may call them not yet valid", "set the clock right and keep it so (chronyd, systemd-timesyncd)"})
 	}
 	return out
 }
