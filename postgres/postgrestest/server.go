@@ -32,8 +32,9 @@ type Server struct {
 	databases      atomic.Int64
 }
 
-// Start makes a database cluster and serves it until t ends.
-func Start(t testing.TB) *Server {
+// Start makes a database cluster, with further options of initdb, and serves it
+// until t ends.
+func Start(t testing.TB, options ...string) *Server {
 	t.Helper()
 	s := &Server{}
 	var err error
@@ -51,8 +52,9 @@ func Start(t testing.TB) *Server {
 	if s.as != nil {
 		must(t, os.Chown(s.dir, int(s.as.Uid), int(s.as.Gid)))
 	}
-	made, err := s.command("initdb", "--pgdata", s.data(), "--username", "gatehouse", "--auth", "trust",
-		"--encoding", "UTF8", "--locale", "C", "--no-sync").CombinedOutput()
+	options = append([]string{"--pgdata", s.data(), "--username", "gatehouse", "--auth", "trust",
+		"--encoding", "UTF8", "--locale", "C", "--no-sync"}, options...)
+	made, err := s.command("initdb", options...).CombinedOutput()
 	if err != nil {
 		t.Fatalf("initdb: %v\n%s", err, made)
 	}
@@ -163,6 +165,12 @@ func (s *Server) KillOne(t testing.TB, n int) {
 	if syscall.Kill(backends[n%len(backends)], syscall.SIGKILL) != nil {
 		return // it had ended by itself
 	}
+	s.awaitStart(t, starts)
+}
+
+// awaitStart waits until the server has become ready once more.
+func (s *Server) awaitStart(t testing.TB, starts int) {
+	t.Helper()
 	for began := time.Now(); s.starts(t) == starts && time.Since(began) < time.Minute; {
 		time.Sleep(5 * time.Millisecond)
 	}
