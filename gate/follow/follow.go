@@ -221,8 +221,22 @@ func (f *Follower) follow(parent context.Context) error {
 	now := *f.state.Load()
 	f.state.Store(&Status{Connected: true, Since: asked, Connections: now.Connections + 1})
 	sink := &sink{f, asked, asked}
-	err = feed.Follow(res.Body, f.cfg.Environment, f.Synced(), sink, func() { silence.Reset(patience * 2 * time.Second) })
+	err = feed.Follow(res.Body, f.cfg.Environment, f.Synced(), sink, func() {
+		silence.Reset(patience * 2 * time.Second)
+		if setForward(asked, time.Now()) {
+			cancel(errSetForward)
+		}
+	})
 	return reason(ctx, err)
+}
+
+// errSetForward ends a feed by whose asked everything would be stale for ever.
+var errSetForward = errors.New("this machine's clock was set forward, or the machine slept")
+
+// setForward reports whether the wall clock has got a second further than the
+// monotonic one.
+func setForward(since, now time.Time) bool {
+	return now.Round(0).Sub(since.Round(0))-now.Sub(since) > time.Second
 }
 
 // since is the position to go on from.

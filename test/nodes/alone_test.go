@@ -19,18 +19,19 @@ import (
 
 	"github.com/go-json-experiment/json"
 
-	"github.com/gatehouse-auth/gatehouse"
-	"github.com/gatehouse-auth/gatehouse/sqlite"
 	"github.com/gatehouse-auth/gatehouse/test/built"
 )
 
 // startAlone runs one node on SQLite.
-func startAlone(t *testing.T) *cluster {
+func startAlone(t *testing.T, change ...func(*node)) *cluster {
 	built.NoteSources()
 	t.Helper()
 	var key [32]byte
 	_, _ = rand.Read(key[:])
 	n := &node{data: t.TempDir()}
+	for _, to := range change {
+		to(n)
+	}
 	c := &cluster{T: t, url: "sqlite:" + n.data, kek: base64.StdEncoding.EncodeToString(key[:]), nodes: []*node{n}}
 	var err error
 	c.clients, err = n.start(c.url, c.kek)
@@ -304,50 +305,4 @@ func TestFailingDiskOfANode(t *testing.T) {
 		t.Fail()
 	}
 	c.auditIsClean()
-}
-
-// The machine's clock was set back: the ledger knows a later time. What had
-// expired by then stays expired, and the node goes on issuing.
-func TestClockSetBack(t *testing.T) {
-	t.Parallel()
-	c := startAlone(t)
-	as, n := c.client("oauth2", "live"), c.nodes[0]
-	old, err := n.issue(as)
-	c.must(err)
-	a, err := n.verify(old, "live")
-	c.must(err)
-	if a.status != http.StatusOK {
-		t.Fatalf("a fresh token gets %d", a.status)
-	}
-	n.stop()
-	c.later(n, 25*time.Hour)
-	c.restart(n)
-	if a, err = n.verify(old, "live"); err != nil || a.status != http.StatusUnauthorized {
-		t.Errorf("the clock set back revives a token: %d, %v", a.status, err)
-	}
-	fresh, err := n.issue(as)
-	c.must(err)
-	c.awaitStatus(fresh, http.StatusOK)
-	a, err = postForm(as, n.url+"/oauth2/introspect", url.Values{"token": {fresh}})
-	c.must(err)
-	var said struct {
-		IssuedAt int64 `json:"iat"`
-	}
-	c.must(a.decode(&said))
-	if ahead := time.Until(time.Unix(said.IssuedAt, 0)); ahead < 24*time.Hour {
-		t.Errorf("its time is %v ahead of the machine's, not the ledger's", ahead)
-	}
-}
-
-// later has the ledger of a node that has ended know of a time ahead, as if it
-// had run with its clock there.
-func (c *cluster) later(n *node, ahead time.Duration) {
-	c.Helper()
-	s, err := sqlite.Open(c.Context(), n.data, sqlite.Options{})
-	c.must(err)
-	defer func() { c.must(s.Close()) }()
-	snapshot, err := s.Load(c.Context(), time.Now())
-	c.must(err)
-	act := gatehouse.Act{At: time.Now().Add(ahead), By: gatehouse.System("test"), Action: "client.update", Subject: string(snapshot.Clients[0].ID)}
-	c.must(s.SaveClient(c.Context(), act, &snapshot.Clients[0]))
 }

@@ -3,6 +3,7 @@ package nodes_test
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/base64"
@@ -70,7 +71,9 @@ type demoClient struct {
 // A node is one running `gatehouse dev`.
 type node struct {
 	data            string
-	flags           []string // beside those that all have
+	server          string   // its binary; "" is the one that all have
+	env             []string // beside what all have, as flags are
+	flags           []string
 	url, admin      string
 	adminToken      string
 	cmd             *exec.Cmd
@@ -92,9 +95,12 @@ func start(t *testing.T, n int) *cluster {
 }
 
 // join starts one more node, in a directory of its own.
-func (c *cluster) join() *node {
+func (c *cluster) join(change ...func(*node)) *node {
 	c.Helper()
 	n := &node{data: c.TempDir()}
+	for _, to := range change {
+		to(n)
+	}
 	clients, err := n.start(c.url, c.kek)
 	if err != nil {
 		c.Fatal(err)
@@ -119,9 +125,9 @@ func (n *node) start(database, kek string) (clients []demoClient, err error) {
 
 func (n *node) startOnce(database, kek string) ([]demoClient, error) {
 	args := []string{"dev", "--json", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--data", n.data, "--database", database}
-	n.cmd = exec.Command(binary, append(args, n.flags...)...)
+	n.cmd = exec.Command(cmp.Or(n.server, binary), append(args, n.flags...)...)
 	n.cmd.Stderr = os.Stderr
-	n.cmd.Env = append(os.Environ(), "GATEHOUSE_LOG_LEVEL=error+4", "GATEHOUSE_KEY_ENCRYPTION_KEY="+kek)
+	n.cmd.Env = append(append(os.Environ(), "GATEHOUSE_LOG_LEVEL=error+4", "GATEHOUSE_KEY_ENCRYPTION_KEY="+kek), n.env...)
 	n.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	out, err := n.cmd.StdoutPipe()
 	if err != nil {
@@ -262,7 +268,7 @@ func (n *node) gatehouse(stdin string, args ...string) ([]byte, error) {
 	var out, problem bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &problem
 	if err := cmd.Run(); err != nil {
-		return nil, fmt.Errorf("gatehouse %s: %w: %s", strings.Join(args, " "), err, problem.Bytes())
+		return out.Bytes(), fmt.Errorf("gatehouse %s: %w: %s", strings.Join(args, " "), err, problem.Bytes())
 	}
 	return out.Bytes(), nil
 }

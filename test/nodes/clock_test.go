@@ -1,0 +1,352 @@
+package nodes_test
+
+import (
+	"encoding/base64"
+	byteorder "encoding/binary"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"github.com/gatehouse-auth/gatehouse/doctor"
+	"github.com/gatehouse-auth/gatehouse/token"
+)
+
+// movable is the server, which reads the wall clock by way of testdata/movedclock.
+var movable = sync.OnceValues(func() (string, error) {
+	dir := filepath.Dir(binary)
+	files := map[string]string{}
+	for _, name := range []string{"clock.go", "clock_amd64.s", "clock_arm64.s"} {
+		from, err := filepath.Abs("testdata/movedclock/" + name)
+		if err != nil {
+			return "", err
+		}
+		to, err := filepath.Abs("../../cmd/gatehouse/moved" + name)
+		if err != nil {
+			return "", err
+		}
+		files[to] = from
+	}
+	instead, err := json.Marshal(map[string]map[string]string{"Replace": files})
+	if err != nil {
+		return "", err
+	}
+	overlay, server := filepath.Join(dir, "movable.json"), filepath.Join(dir, "gatehouse-movable")
+	if err := os.WriteFile(overlay, instead, 0o600); err != nil {
+		return "", err
+	}
+	build := exec.Command("go", "build", "-overlay", overlay, "-o", server, "../../cmd/gatehouse")
+	build.Stdout, build.Stderr = os.Stderr, os.Stderr
+	return server, build.Run()
+})
+
+// A wallClock is that of one machine: its processes' own, as the monotonic
+// clock goes on when a machine's is set.
+type wallClock struct {
+	*testing.T
+	file *os.File
+}
+
+func newWallClock(t *testing.T) *wallClock {
+	t.Helper()
+	file, err := os.Create(filepath.Join(t.TempDir(), "clock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { file.Close() })
+	w := &wallClock{t, file}
+	w.set(0)
+	return w
+}
+
+// set has the clock show a time ahead of the real one.
+func (w *wallClock) set(ahead time.Duration) {
+	w.Helper()
+	seconds := byteorder.NativeEndian.AppendUint64(nil, uint64(ahead/time.Second))
+	if _, err := w.file.WriteAt(seconds, 0); err != nil {
+		w.Fatal(err)
+	}
+}
+
+// of puts a node on the clock's machine.
+func (w *wallClock) of(n *node) {
+	w.Helper()
+	var err error
+	if n.server, err = movable(); err != nil {
+		w.Fatalf("building a server with a clock to move: %v", err)
+	}
+	n.env = append(n.env, "GATEHOUSE_TEST_CLOCK="+w.file.Name())
+}
+
+// A timekeeper knows what must pass at a node and what must not, whatever its
+// clock has been set to meanwhile.
+type timekeeper struct {
+	*cluster
+	node   *node
+	as     demoClient
+	lives  []string
+	ended  []string
+	newest token.ID
+}
+
+// issue gets a JWT and an opaque token, which pass, and are in order of time
+// with those before.
+func (k *timekeeper) issue() (jwt, opaque string) {
+	k.Helper()
+	k.must(patiently(func() (err error) {
+		jwt, err = k.node.issue(k.as)
+		return err
+	}))
+	out, err := k.node.gatehouse("", "token", "issue", "--client", k.client("su", "live").ClientID, "--environment", "live")
+	k.must(err)
+	var said struct {
+		AccessToken string `json:"access_token"`
+	}
+	k.must(json.Unmarshal(out, &said))
+	for _, tok := range []string{jwt, said.AccessToken} {
+		k.awaitAt(k.node, tok, http.StatusOK)
+		a, err := k.node.verify(tok, "live")
+		k.must(err)
+		id, err := token.ParseID(a.tokenID)
+		k.must(err)
+		if id.Time().Before(k.newest.Time()) {
+			k.Errorf("a token's id is of %v, after one of %v", id.Time(), k.newest.Time())
+		}
+		k.newest = id
+	}
+	k.lives = append(k.lives, jwt, said.AccessToken)
+	return jwt, said.AccessToken
+}
+
+// awaitAt waits until the node has caught up with its journal after its clock
+// was set, and expects that answer first.
+func (c *cluster) awaitAt(n *node, tok string, want int) {
+	c.Helper()
+	for began := time.Now(); ; time.Sleep(5 * time.Millisecond) {
+		a, err := n.verify(tok, "live")
+		c.must(err)
+		if a.status == want {
+			return
+		}
+		if a.status != http.StatusServiceUnavailable || time.Since(began) > time.Minute {
+			c.Fatalf("a token gets %d %s, not %d", a.status, a.body, want)
+		}
+	}
+}
+
+// end says that what has lived until now doesn't any more.
+func (k *timekeeper) end() { k.ended, k.lives = append(k.ended, k.lives...), nil }
+
+// holds expects every token to be what it was, and the node to go on issuing
+// by a key that it publishes.
+func (k *timekeeper) holds(when string) {
+	k.Helper()
+	for _, tok := range k.ended {
+		k.awaitAt(k.node, tok, http.StatusUnauthorized)
+	}
+	for _, tok := range k.lives {
+		k.awaitAt(k.node, tok, http.StatusOK)
+	}
+	jwt, _ := k.issue()
+	if k.Failed() {
+		k.Fatalf("that was %s", when)
+	}
+	k.published(k.node, jwt)
+}
+
+// published expects the key that signed a token in a node's key set.
+func (c *cluster) published(n *node, jwt string) {
+	c.Helper()
+	encoded, _, _ := strings.Cut(jwt, ".")
+	header, err := base64.RawURLEncoding.DecodeString(encoded)
+	c.must(err)
+	var by struct {
+		KeyID string `json:"kid"`
+		Rest  any    `json:",unknown"`
+	}
+	c.must(json.Unmarshal(header, &by))
+	r, err := http.NewRequest(http.MethodGet, n.url+"/.well-known/jwks.json?environment=live", nil)
+	c.must(err)
+	a, err := send(r)
+	c.must(err)
+	if !strings.Contains(string(a.body), `"`+by.KeyID+`"`) {
+		c.Fatalf("key %s is not in the key set: %s", by.KeyID, a.body)
+	}
+}
+
+// doctor is what it finds about clocks.
+func (c *cluster) doctor(n *node) map[string]string {
+	c.Helper()
+	out, err := n.gatehouse("", "doctor")
+	var said struct {
+		Server   string           `json:"server"`
+		Findings []doctor.Finding `json:"findings"`
+	}
+	if json.Unmarshal(out, &said) != nil {
+		c.Fatal(err)
+	}
+	found := map[string]string{}
+	for _, f := range said.Findings {
+		if strings.HasPrefix(f.Check, "clock") {
+			found[f.Check] += f.What + "\n"
+		}
+	}
+	return found
+}
+
+// The clock of a node on SQLite is set forward and back while it runs, and is
+// behind when it is started again. What has ended once stays so.
+func TestClockSetForwardAndBack(t *testing.T) {
+	t.Parallel()
+	clock := newWallClock(t)
+	c := startAlone(t, clock.of)
+	k := &timekeeper{cluster: c, node: c.nodes[0], as: c.client("oauth2", "live")}
+	k.holds("at first")
+	revoked, _ := k.issue()
+	c.must(k.node.revoke(k.as, revoked))
+	k.lives = slices.DeleteFunc(k.lives, func(tok string) bool { return tok == revoked })
+	k.ended = append(k.ended, revoked)
+
+	clock.set(2 * time.Hour)
+	k.end()
+	// Nothing has been issued since: the ledger's rows don't tell the time.
+	for _, tok := range k.ended {
+		c.awaitAt(k.node, tok, http.StatusUnauthorized)
+	}
+	k.node.stop()
+	clock.set(0)
+	c.restart(k.node)
+	k.holds("after a start with the clock back")
+
+	const month = 31 * 24 * time.Hour
+	clock.set(month)
+	k.end()
+	k.holds("a month ahead")
+	c.restart(k.node.ended()) // keys that are due rotate
+	k.holds("a month ahead, started again")
+	revoked, _ = k.issue()
+	c.must(k.node.revoke(k.as, revoked))
+	k.lives = slices.DeleteFunc(k.lives, func(tok string) bool { return tok == revoked })
+	k.ended = append(k.ended, revoked)
+	for _, back := range []time.Duration{10 * time.Minute, 25 * time.Hour, month} {
+		clock.set(month - back)
+		k.holds("set back by " + back.String())
+		if found := c.doctor(k.node); found["clock-set-back"] == "" {
+			t.Errorf("set back by %v, doctor finds %q", back, found)
+		}
+	}
+	k.node.kill()
+	c.restart(k.node)
+	k.holds("after a kill with the clock back")
+	c.auditIsClean()
+}
+
+// ended is the node, stopped.
+func (n *node) ended() *node {
+	n.stop()
+	return n
+}
+
+// Of two nodes one has its clock moved. What it says is judged by the other's,
+// ten seconds of which pass; each refuses what has expired by its own clock, and
+// what either revokes or rotates holds on both.
+func TestClocksOfNodesApart(t *testing.T) {
+	t.Parallel()
+	clock := newWallClock(t)
+	c := start(t, 1)
+	right, moved := c.nodes[0], c.join(clock.of)
+	c.nodes = append(c.nodes, moved)
+	as := c.client("oauth2", "live")
+	k := &timekeeper{cluster: c, node: moved, as: as}
+	issue := func(n *node) (tok string) {
+		t.Helper()
+		c.must(patiently(func() (err error) {
+			tok, err = n.issue(as)
+			return err
+		}))
+		c.published(n, tok)
+		return tok
+	}
+	revoked := func(by *node, tok string) {
+		t.Helper()
+		c.must(patiently(func() error { return by.revoke(as, tok) }))
+		k.ended = append(k.ended, tok)
+		c.awaitStatus(tok, http.StatusUnauthorized)
+	}
+	atFirst := issue(right)
+
+	clock.set(5 * time.Second) // apart, but tolerated
+	for _, n := range c.nodes {
+		tok := issue(n)
+		c.awaitStatus(tok, http.StatusOK)
+		revoked(c.other(n), tok)
+	}
+
+	clock.set(10 * time.Minute)
+	old, early := issue(right), issue(moved)
+	c.awaitAt(moved, old, http.StatusOK)
+	c.awaitAt(moved, early, http.StatusOK)
+	c.awaitAt(right, early, http.StatusUnauthorized) // not yet valid
+	revoked(right, issue(right))
+	revoked(moved, issue(right))
+	revoked(right, early)
+	for range 2 { // the second time a key signs that was made ahead of the right clock
+		_, err := moved.gatehouse("", "key", "rotate", "--environment", "live")
+		c.must(err)
+	}
+	c.awaitStatus(issue(right), http.StatusOK)
+	c.awaitStatus(old, http.StatusOK)
+	if said := c.eventually(func() string { return c.doctor(right)["clock-apart"] }); !strings.Contains(said, "10m") || !strings.Contains(said, "ahead of this one") {
+		t.Errorf("of a clock that is 10 minutes ahead, doctor says %q", said)
+	}
+	if said := c.doctor(moved)["clock-apart"]; !strings.Contains(said, "database") || !strings.Contains(said, "the server is 10m") {
+		t.Errorf("on the machine whose clock is 10 minutes ahead, doctor says %q", said)
+	}
+
+	clock.set(2 * time.Hour)
+	c.awaitAt(moved, atFirst, http.StatusUnauthorized)
+	c.awaitAt(right, atFirst, http.StatusOK)
+	issue(moved)
+	c.awaitAt(right, issue(right), http.StatusOK)
+
+	for _, back := range []time.Duration{0, -10 * time.Minute, -23 * time.Hour} {
+		clock.set(back)
+		c.awaitAt(moved, atFirst, http.StatusUnauthorized)
+		for _, tok := range k.ended {
+			c.awaitStatus(tok, http.StatusUnauthorized)
+		}
+		c.awaitAt(moved, issue(moved), http.StatusOK)
+		c.awaitAt(right, issue(right), http.StatusOK)
+		if c.doctor(moved)["clock-set-back"] == "" {
+			t.Errorf("of a clock that was set to %v, doctor finds nothing", back)
+		}
+	}
+	c.restart(moved.ended())
+	c.awaitAt(moved, atFirst, http.StatusUnauthorized)
+	for _, tok := range k.ended {
+		c.awaitStatus(tok, http.StatusUnauthorized)
+	}
+	c.awaitAt(moved, issue(moved), http.StatusOK)
+	c.auditIsClean()
+}
+
+// other is the node beside this one.
+func (c *cluster) other(n *node) *node { return c.nodes[1-slices.Index(c.nodes, n)] }
+
+// eventually waits until there is something to say.
+func (c *cluster) eventually(say func() string) string {
+	c.Helper()
+	for began := time.Now(); time.Since(began) < time.Minute; time.Sleep(50 * time.Millisecond) {
+		if said := say(); said != "" {
+			return said
+		}
+	}
+	return ""
+}
