@@ -1,6 +1,7 @@
 package nodes_test
 
 import (
+	"bufio"
 	"encoding/base64"
 	byteorder "encoding/binary"
 	"net/http"
@@ -10,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -349,4 +351,91 @@ func (c *cluster) eventually(say func() string) string {
 		}
 	}
 	return ""
+}
+
+// The clock of a far gate's machine is set forward while the gate follows a
+// node. It doesn't know how old its knowledge is, until it has asked anew; set
+// back, it goes on.
+func TestClockOfAFarGate(t *testing.T) {
+	t.Parallel()
+	clock := newWallClock(t)
+	c := startAlone(t)
+	as, n := c.client("oauth2", "live"), c.nodes[0]
+	gate := c.farGate(n, clock)
+	tok, err := n.issue(as)
+	c.must(err)
+	gone, err := n.issue(as)
+	c.must(err)
+	for _, ahead := range []time.Duration{10 * time.Minute, -10 * time.Minute} {
+		clock.set(ahead)
+		c.awaitAt(gate, tok, http.StatusOK)
+	}
+	c.must(n.revoke(as, gone))
+	c.awaitGone(gate, gone)
+	clock.set(2 * time.Hour)
+	c.awaitAt(gate, tok, http.StatusUnauthorized)
+	clock.set(0)
+	for _, tok := range []string{tok, gone} {
+		c.awaitAt(gate, tok, http.StatusUnauthorized)
+	}
+}
+
+// awaitGone waits until a gate has heard of a revocation.
+func (c *cluster) awaitGone(gate *node, tok string) {
+	c.Helper()
+	for began := time.Now(); ; time.Sleep(5 * time.Millisecond) {
+		a, err := gate.verify(tok, "live")
+		c.must(err)
+		if a.status == http.StatusUnauthorized {
+			return
+		}
+		if time.Since(began) > time.Minute {
+			c.Fatalf("a revoked token gets %d", a.status)
+		}
+	}
+}
+
+// farGate runs `gatehouse gate` on the clock's machine, following a node. Of the
+// result only verify is of use.
+func (c *cluster) farGate(follows *node, clock *wallClock) *node {
+	c.Helper()
+	out, err := follows.gatehouse("", "client", "create", "--name", "edge", "--dialect", "oauth2", "--environment", "live", "--scope", "gatehouse:gate")
+	c.must(err)
+	var made struct {
+		ID      string `json:"client_id"`
+		Secrets []struct {
+			Secret string `json:"client_secret"`
+		} `json:"secrets"`
+	}
+	c.must(json.Unmarshal(out, &made))
+	config := filepath.Join(c.TempDir(), "gate.yaml")
+	c.must(os.WriteFile(config, []byte("listen: 127.0.0.1:0\nauthority: "+follows.url+"\nenvironment: live\nclient_id: "+made.ID+"\nclient_secret: ${GATE_SECRET}\n"), 0o600))
+	gate := &node{}
+	clock.of(gate)
+	gate.cmd = exec.Command(gate.server, "gate", "--config", config)
+	gate.cmd.Env = append(append(os.Environ(), "GATE_SECRET="+made.Secrets[0].Secret), gate.env...)
+	gate.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	log, err := gate.cmd.StderrPipe()
+	c.must(err)
+	c.must(gate.cmd.Start())
+	lines := bufio.NewScanner(log)
+	var said struct {
+		Message string `json:"msg"`
+		URL     string `json:"url"`
+	}
+	for said.URL == "" && lines.Scan() {
+		c.must(json.Unmarshal(lines.Bytes(), &said))
+	}
+	var reading sync.WaitGroup
+	reading.Go(func() {
+		for lines.Scan() { // else it waits for who reads its log
+		}
+	})
+	c.Cleanup(func() {
+		_ = gate.cmd.Process.Signal(syscall.SIGTERM)
+		reading.Wait()
+		_ = gate.cmd.Wait()
+	})
+	gate.url = said.URL
+	return gate
 }
