@@ -17,7 +17,7 @@ import (
 // Whatever it was killed at, what callers had been told is there.
 func TestDatabaseKilledAtEachWrite(t *testing.T) {
 	calls := []string{"pwrite64", "fdatasync", "fsync", "pwritev", "write"}
-	depth, stride := 40, 29 // seven kills, of each call, ever deeper
+	depth, stride := 40, 37 // six kills, of each call, ever deeper
 	if soak() {
 		depth, stride = 60, 1
 	}

@@ -136,40 +136,11 @@ func (c *cluster) auditIsClean() {
 // One node on SQLite is killed again and again while it issues and revokes.
 func TestKilledAloneLosesNothing(t *testing.T) {
 	t.Parallel()
-	c := startAlone(t)
-	as := c.client("oauth2", "live")
 	kills := 3
 	if soak() {
 		kills = 100
 	}
-	told, revoked := 0, 0
-	var slowest time.Duration
-	for range kills {
-		k := &teller{told: map[string]bool{}, unclear: map[string]bool{}}
-		calling := k.tell(c.nodes[0], as, 8)
-		for began := time.Now(); k.count() < 20 && time.Since(began) < time.Minute; {
-			time.Sleep(time.Millisecond)
-		}
-		c.nodes[0].kill()
-		calling.Wait()
-		slowest = max(slowest, c.restart(c.nodes[0]))
-		lost, err := k.missing(c.nodes[0], as)
-		c.must(err)
-		if lost > 0 {
-			t.Errorf("%d of %d acknowledged tokens and revocations are lost", lost, len(k.told))
-		}
-		told += len(k.told)
-		for _, is := range k.told {
-			if is {
-				revoked++
-			}
-		}
-	}
-	t.Logf("%d kills, %d tokens given, %d of them revoked, serving again after %v at most", kills, told, revoked, slowest)
-	if slowest > within(2*time.Second) {
-		t.Errorf("serving again after %v", slowest)
-	}
-	c.auditIsClean()
+	startAlone(t).losesNothing(kills, 2*time.Second, killSoon)
 }
 
 // inject has system calls of a running node on a file fail, until the result is
