@@ -2,6 +2,7 @@ package gatehouse_test
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -147,3 +148,35 @@ func (s hidingTime) Load(ctx context.Context, now time.Time) (*gatehouse.Snapsho
 	}
 	return snap, err
 }
+
+// A node whose clock is days ahead of the store's drops nothing that lives by
+// the store's.
+func TestNodeAheadDropsNothing(t *testing.T) {
+	w := newWorld(t)
+	issued := w.issue(t, w.partner(t, gatehouse.OAuth2), gatehouse.Live)
+	shared := w.clock.now()
+	cfg := w.cfg
+	cfg.Store = sharedStore{w.store, &shared}
+	ahead, err := gatehouse.Open(ctx, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.clock.advance(72 * time.Hour)
+	for _, there := range []error{nil, gatehouse.ErrNotFound} {
+		if err := ahead.Upkeep(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.store.Token(ctx, issued.Record.ID); !errors.Is(err, there) {
+			t.Errorf("at %v of the store's clock: %v, want %v", shared, err, there)
+		}
+		shared = w.clock.now()
+	}
+}
+
+// sharedStore has a clock of its own.
+type sharedStore struct {
+	gatehouse.Store
+	now *time.Time
+}
+
+func (s sharedStore) Time(context.Context) (time.Time, error) { return *s.now, nil }

@@ -261,11 +261,24 @@ func (e *Engine) Upkeep(ctx context.Context) error {
 	}
 	now := e.clock.now()
 	e.state.forget(now)
-	gone, err := e.store.Expire(ctx, now.Add(-expiredKept))
+	gone, err := e.expire(ctx, now)
 	if gone.Partitions > 0 {
 		e.log.Info("expired tokens left the ledger", "partitions", gone.Partitions, "tokens", gone.Tokens)
 	}
 	return errors.Join(err, e.rotateDue(ctx), e.flushSightings(ctx), e.noteTime(ctx))
+}
+
+// expire drops what expired long ago, by the clock that all nodes on the store
+// share too: one node that is days ahead must not drop what others have issued.
+func (e *Engine) expire(ctx context.Context, now time.Time) (Expired, error) {
+	shared, err := e.store.Time(ctx)
+	if err != nil {
+		return Expired{}, fmt.Errorf("reading the store's clock: %w", err)
+	}
+	if !shared.IsZero() {
+		now = earlierOf(shared, now)
+	}
+	return e.store.Expire(ctx, now.Add(-expiredKept))
 }
 
 // load replaces the state by a snapshot.

@@ -43,6 +43,10 @@ type Store interface {
 	// steps that each hold up writers for milliseconds.
 	Expire(ctx context.Context, cutoff time.Time) (Expired, error)
 
+	// Time is the clock of a store that many nodes share, and zero where one
+	// process has the store to itself.
+	Time(ctx context.Context) (time.Time, error)
+
 	// SaveClient inserts the client (Version 0) or replaces the version that
 	// was read (else ErrConflict). An id that any client has or had is
 	// ErrExists. Secret uses are not touched.

@@ -107,6 +107,13 @@ var expireTests = []test{
 		f.save(&changed)
 		f.same(f.journal(second.Seq)[0].Seq, second.Seq+1) // numbers go on
 	}},
+	{"tells the time where nodes share it", func(f *fixture) {
+		now, err := f.store.Time(f.ctx)
+		f.ok(err)
+		if apart := time.Since(now).Abs(); !now.IsZero() && apart > time.Hour {
+			f.Errorf("its clock shows %v", now)
+		}
+	}},
 	{"forgets old answers", func(f *fixture) {
 		for i, when := range []time.Time{start, at(20 * time.Hour)} {
 			id := named("client", i)
