@@ -42,6 +42,7 @@ var laws = []struct {
 	{"postgres", "", module + "/dialect", "a store keeps words of the engine, not of a dialect"},
 	{"postgres", "", module + "/sqlite", "each store is written in its own database's SQL"},
 	{"sqlite", "", module + "/postgres", "each store is written in its own database's SQL"},
+	{"internal/commitgroup", "", module + "/", "callers share a commit in whichever store"},
 	{"sharedlimit", "", "net/http", "what counts is asked by the engine only"},
 	{"*", "sharedlimit examples/rediscache", "github.com/redis", "only what counts for all nodes knows Redis, and an example for programs that have it"},
 	{"*", "node sharedlimit", module + "/sharedlimit", "only what puts a node together chooses where limits are counted"},

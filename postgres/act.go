@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/gatehouse-auth/gatehouse"
+	"github.com/gatehouse-auth/gatehouse/internal/commitgroup"
 )
 
 // A change is what an act does inside its transaction. It may run more than
@@ -37,7 +38,7 @@ func (s *Store) actWithin(ctx context.Context, patience time.Duration, act gateh
 			return err
 		}
 	}
-	return s.acts.commit(ctx, func(t *actTx) error {
+	return s.acts.Commit(ctx, func(t *actTx) error {
 		if err := t.checkReplay(act.Replay); err != nil {
 			return err
 		}
@@ -49,7 +50,7 @@ func (s *Store) actWithin(ctx context.Context, patience time.Duration, act gateh
 			t.event(act, detail)
 		}
 		return t.remember(act.Replay)
-	}, patience)
+	}, commitgroup.Wait{Patience: patience})
 }
 
 // An actor commits groups of acts, one after the other.
@@ -64,7 +65,7 @@ func newActor(s *Store) *actor { return &actor{store: s} }
 const actTime = 25 * time.Millisecond
 
 func (a *actor) run() {
-	for group := a.store.acts.take(); len(group) > 0; group = a.store.acts.take() {
+	for group := a.store.acts.Take(); len(group) > 0; group = a.store.acts.Take() {
 		for len(group) > 0 {
 			group = a.settle(group)
 		}
@@ -72,12 +73,12 @@ func (a *actor) run() {
 }
 
 // settle answers acts of the group, and returns those that it had no time for.
-func (a *actor) settle(group []*waiting[change]) []*waiting[change] {
+func (a *actor) settle(group []*commitgroup.Member[change]) []*commitgroup.Member[change] {
 	answers, err := a.commit(group)
 	if err != nil && len(group) > 1 && !errors.Is(err, gatehouse.ErrUnknownOutcome) {
 		// One of them has failed all: let it show which.
 		for _, w := range group {
-			a.settle([]*waiting[change]{w})
+			a.settle([]*commitgroup.Member[change]{w})
 		}
 		return nil
 	}
@@ -86,19 +87,19 @@ func (a *actor) settle(group []*waiting[change]) []*waiting[change] {
 	}
 	if err != nil {
 		for _, w := range group {
-			w.done <- err
+			w.Answer(err)
 		}
 		return nil
 	}
 	for i, said := range answers {
-		group[i].done <- said
+		group[i].Answer(said)
 	}
 	return group[len(answers):]
 }
 
 // commit runs acts in one transaction until its time is over, and returns
 // their answers.
-func (a *actor) commit(group []*waiting[change]) (answers []error, err error) {
+func (a *actor) commit(group []*commitgroup.Member[change]) (answers []error, err error) {
 	ctx, cancel := context.WithTimeoutCause(context.Background(), longTimeout, errSlow)
 	defer cancel()
 	begin, cancelBegin := context.WithTimeoutCause(ctx, groupTimeout, errSlow)
@@ -122,14 +123,14 @@ func (a *actor) commit(group []*waiting[change]) (answers []error, err error) {
 	}
 	t.ctx = ctx
 	for began := time.Now(); len(answers) < len(group) && (len(answers) == 0 || time.Since(began) < actTime); {
-		err := group[len(answers)].what(t)
+		err := group[len(answers)].What(t)
 		if err != nil && !isRefusal(err) {
 			return nil, notDone(because(ctx, err))
 		}
 		answers = append(answers, err)
 	}
 	if !t.changed {
-		a.store.acts.progressed()
+		a.store.acts.Progressed()
 		return answers, nil
 	}
 	sealed, err := t.seal()
@@ -142,7 +143,7 @@ func (a *actor) commit(group []*waiting[change]) (answers []error, err error) {
 		return nil, commitFailed(because(ending, err))
 	}
 	a.writer.committed(sealed)
-	a.store.acts.progressed()
+	a.store.acts.Progressed()
 	if len(t.entries) > 0 {
 		a.store.nudge()
 	}

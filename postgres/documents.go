@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/gatehouse-auth/gatehouse"
+	"github.com/gatehouse-auth/gatehouse/internal/commitgroup"
 )
 
 // Keep implements gatehouse.Store.
@@ -38,7 +39,7 @@ func (s *Store) Keep(ctx context.Context, act *gatehouse.Act, docs ...gatehouse.
 // act is nil.
 func (s *Store) actOrChange(ctx context.Context, act *gatehouse.Act, fn change) error {
 	if act == nil {
-		return s.acts.commit(ctx, fn, answerWithin)
+		return s.acts.Commit(ctx, fn, commitgroup.Wait{Patience: answerWithin})
 	}
 	return s.act(ctx, *act, func(t *actTx) (bool, error) { return true, fn(t) })
 }

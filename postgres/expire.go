@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/gatehouse-auth/gatehouse"
+	"github.com/gatehouse-auth/gatehouse/internal/commitgroup"
 )
 
 // What the journal keeps of entries that Load tells too: so many, and all that
@@ -85,10 +86,10 @@ const (
 func (s *Store) drop(ctx context.Context, p *partition, cutoff time.Time) (int64, error) {
 	for range dropTries {
 		rows := int64(-1)
-		err := s.acts.commit(ctx, func(t *actTx) (err error) {
+		err := s.acts.Commit(ctx, func(t *actTx) (err error) {
 			rows, err = t.drop(p, cutoff)
 			return err
-		}, longTimeout)
+		}, commitgroup.Wait{Patience: longTimeout})
 		switch {
 		case err == nil:
 			s.parts.forget(p.bucket, p.id)

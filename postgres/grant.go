@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/gatehouse-auth/gatehouse"
+	"github.com/gatehouse-auth/gatehouse/internal/commitgroup"
 )
 
 // Record implements gatehouse.Store. A token whose id is on the ledger already
@@ -28,7 +29,7 @@ func (s *Store) Record(ctx context.Context, g *gatehouse.Grant) error {
 		}
 		return s.act(ctx, *g.Act, func(t *actTx) (bool, error) { return true, t.record(g) })
 	}
-	return s.grants.commit(ctx, g, answerWithin)
+	return s.grants.Commit(ctx, g, commitgroup.Wait{Patience: answerWithin, Meanwhile: g.Meanwhile})
 }
 
 // checkGrant refuses what no engine asks for, before it can spoil the commit

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/gatehouse-auth/gatehouse"
+	"github.com/gatehouse-auth/gatehouse/internal/commitgroup"
 )
 
 // A recorder commits groups of grants, one after the other.
@@ -20,18 +21,17 @@ type recorder struct {
 
 func newRecorder(s *Store) *recorder { return &recorder{store: s} }
 
-type waitingGrant = waiting[*gatehouse.Grant]
+type waitingGrant = commitgroup.Member[*gatehouse.Grant]
 
 func (r *recorder) run() {
-	for group := r.store.grants.take(); len(group) > 0; group = r.store.grants.take() {
-		last := len(group)
+	next := func() []*waitingGrant { return r.store.grants.TakeCrowd(crowdPart) }
+	for group := next(); len(group) > 0; group = next() {
 		for len(group) > 0 {
 			var later []*waitingGrant
 			group, later = apart(group)
 			r.settle(group)
 			group = later
 		}
-		r.store.grants.gather(last)
 	}
 }
 
@@ -40,7 +40,7 @@ func (r *recorder) run() {
 func apart(group []*waitingGrant) (now, later []*waitingGrant) {
 	spent, ids := map[gatehouse.TokenID]bool{}, map[gatehouse.TokenID]bool{}
 	for _, w := range group {
-		g := w.what
+		g := w.What
 		twice := g.Spend && spent[g.Uses]
 		for i := range g.Tokens {
 			twice = twice || ids[g.Tokens[i].ID]
@@ -73,7 +73,7 @@ func (r *recorder) settle(group []*waitingGrant) {
 			var rest []*waitingGrant
 			for i, w := range group {
 				if refused[i] != nil {
-					w.done <- refused[i]
+					w.Answer(refused[i])
 				} else {
 					rest = append(rest, w)
 				}
@@ -92,11 +92,11 @@ func (r *recorder) settle(group []*waitingGrant) {
 				r.settle([]*waitingGrant{w})
 			}
 			return
-		case hasCode(err, uniqueViolation, deadlockDetected) && clashes < 2 && group[0].what.Spend:
+		case hasCode(err, uniqueViolation, deadlockDetected) && clashes < 2 && group[0].What.Spend:
 			clashes++
 			// Another node has spent it at the same moment: the next try sees it.
 		case hasCode(err, uniqueViolation):
-			answer(group, fmt.Errorf("token %s: %w", group[0].what.Tokens[0].ID, gatehouse.ErrExists))
+			answer(group, fmt.Errorf("token %s: %w", group[0].What.Tokens[0].ID, gatehouse.ErrExists))
 			return
 		default:
 			if errors.Is(err, gatehouse.ErrUnknownOutcome) {
@@ -110,7 +110,7 @@ func (r *recorder) settle(group []*waitingGrant) {
 
 func answer(group []*waitingGrant, err error) {
 	for _, w := range group {
-		w.done <- err
+		w.Answer(err)
 	}
 }
 
@@ -135,7 +135,7 @@ func (r *recorder) commit(group []*waitingGrant) (map[int]error, error) {
 	}
 	newest := time.Time{}
 	for i, w := range group {
-		g := w.what
+		g := w.What
 		parts, err := s.partitionsFor(ctx, g)
 		if err != nil {
 			return nil, notDone(because(ctx, err))
@@ -150,7 +150,7 @@ func (r *recorder) commit(group []*waitingGrant) (map[int]error, error) {
 	sealed := r.writer.seal(rows.at, newest)
 	refused, err := r.send(ctx, conn.Conn(), &rows, sealed)
 	if err == nil {
-		s.grants.progressed()
+		s.grants.Progressed()
 		if len(refused) == 0 {
 			r.writer.committed(sealed)
 		}
@@ -161,8 +161,8 @@ func (r *recorder) commit(group []*waitingGrant) (map[int]error, error) {
 func (r *recorder) locateUsed(ctx context.Context, q queries, group []*waitingGrant) (map[gatehouse.TokenID]place, error) {
 	var ids []gatehouse.TokenID
 	for _, w := range group {
-		if !w.what.Uses.IsZero() {
-			ids = append(ids, w.what.Uses)
+		if !w.What.Uses.IsZero() {
+			ids = append(ids, w.What.Uses)
 		}
 	}
 	if len(ids) == 0 {

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/gatehouse-auth/gatehouse"
+	"github.com/gatehouse-auth/gatehouse/internal/commitgroup"
 )
 
 // Options are what a Store can be told. The zero Options are right for real
@@ -26,23 +27,23 @@ type Options struct {
 }
 
 const (
-	// recorders is how many groups of grants of one node are under way at once:
-	// while one waits for its fsync the next one is made.
-	recorders = 2
 	// grantLimit and actLimit bound a commit group.
 	grantLimit = 256
 	actLimit   = 64
+	// crowdPart is as measured: half of a crowd is on its way while the other
+	// half is committed.
+	crowdPart = 0.5
 )
 
 // A Store is a gatehouse.Store on one PostgreSQL, which any number of
-// processes may share. It keeps up to seven connections: four for reads, three
-// for writes, and one that listens.
+// processes may share. It keeps up to seven connections: four for reads, two for
+// writes, and one that listens.
 type Store struct {
 	logger        *slog.Logger
 	reads, writes *pgxpool.Pool
 	parts         *catalogue
-	grants        *queue[*gatehouse.Grant]
-	acts          *queue[change]
+	grants        *commitgroup.Queue[*gatehouse.Grant]
+	acts          *commitgroup.Queue[change]
 	wake          chan struct{}
 
 	running   context.Context // ends with Close
@@ -67,7 +68,7 @@ func Open(ctx context.Context, url string, opt Options) (*Store, error) {
 	}
 	s := &Store{
 		logger: opt.Logger, parts: newCatalogue(), wake: make(chan struct{}, 1),
-		grants: newQueue[*gatehouse.Grant](grantLimit), acts: newQueue[change](actLimit),
+		grants: commitgroup.New[*gatehouse.Grant](grantLimit), acts: commitgroup.New[change](actLimit),
 	}
 	if opt.Offline {
 		asOffline(cfg.ConnConfig)
@@ -76,7 +77,7 @@ func Open(ctx context.Context, url string, opt Options) (*Store, error) {
 		return nil, fmt.Errorf("open the store in %s: %w", Place(url), err)
 	}
 	writes := cfg.Copy()
-	writes.MaxConns = recorders + 1
+	writes.MaxConns = 2 // a recorder and an actor
 	if s.reads, err = pgxpool.NewWithConfig(context.WithoutCancel(ctx), cfg); err != nil {
 		return nil, err
 	}
@@ -91,9 +92,7 @@ func Open(ctx context.Context, url string, opt Options) (*Store, error) {
 		s.writes.Close()
 		return nil, fmt.Errorf("open the store in %s: %w", Place(url), err)
 	}
-	for range recorders {
-		s.committed.Go(newRecorder(s).run)
-	}
+	s.committed.Go(newRecorder(s).run)
 	s.committed.Go(newActor(s).run)
 	s.helpers.Go(s.makeAhead)
 	if !opt.quiet {
@@ -146,8 +145,8 @@ func (s *Store) Ping(ctx context.Context) error {
 // end within seconds even where the database has stopped answering.
 func (s *Store) Close() error {
 	s.closeOnce.Do(func() {
-		s.grants.close()
-		s.acts.close()
+		s.grants.Close()
+		s.acts.Close()
 		s.committed.Wait()
 		s.stop()
 		s.helpers.Wait()

@@ -84,7 +84,7 @@ func TestFullDisk(t *testing.T) {
 func pageLimit(t *testing.T) (dir string, fill, free func(*Store)) {
 	limit := func(pragma string) func(*Store) {
 		return func(s *Store) {
-			must(t, s.queue.write(context.Background(), func(w *writer) error { return w.conn.run(pragma) }))
+			must(t, s.write(context.Background(), func(w *writer) error { return w.conn.run(pragma) }))
 		}
 	}
 	return t.TempDir(), limit("PRAGMA max_page_count = 200"), limit("PRAGMA max_page_count = 1000000")

@@ -36,7 +36,7 @@ func (s *Store) Keep(ctx context.Context, act *gatehouse.Act, docs ...gatehouse.
 // is nil.
 func (s *Store) actOrWrite(ctx context.Context, act *gatehouse.Act, fn func(*writer) error) error {
 	if act == nil {
-		return s.queue.write(ctx, fn)
+		return s.write(ctx, fn)
 	}
 	return s.act(ctx, *act, func(w *writer) (bool, error) { return true, fn(w) })
 }

@@ -18,7 +18,7 @@ func (s *Store) act(ctx context.Context, act gatehouse.Act, fn func(*writer) (bo
 	if _, err := marshalDetail(act.Detail); err != nil {
 		return err
 	}
-	return s.queue.write(ctx, func(w *writer) error {
+	return s.write(ctx, func(w *writer) error {
 		if err := w.checkReplay(act.Replay); err != nil {
 			return err
 		}

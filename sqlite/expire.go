@@ -49,7 +49,7 @@ func (s *Store) Expire(ctx context.Context, cutoff time.Time) (gatehouse.Expired
 // catalogue keeps where its chain ended, and so does an audit event.
 func (s *Store) dropOne(ctx context.Context, cutoff time.Time) (*partition, error) {
 	var dropped *partition
-	err := s.queue.write(ctx, func(w *writer) error {
+	err := s.write(ctx, func(w *writer) error {
 		i := slices.IndexFunc(w.parts, func(p *partition) bool {
 			return p.bucket != permanent && p.lastExpiry.Before(cutoff) && len(p.newRows) == 0 && len(p.newMarks) == 0
 		})
@@ -96,7 +96,7 @@ func (s *Store) pruneJournal(ctx context.Context, cutoff time.Time) error {
 		if err != nil || len(old) == 0 {
 			return err
 		}
-		if err := s.queue.write(ctx, func(w *writer) error { return w.prune(old) }); err != nil {
+		if err := s.write(ctx, func(w *writer) error { return w.prune(old) }); err != nil {
 			return err
 		}
 	}
@@ -126,7 +126,7 @@ func (s *Store) pruneDocuments(ctx context.Context, cutoff time.Time) error {
 func (s *Store) pruneRows(ctx context.Context, query string, cutoff time.Time) error {
 	for {
 		n := 0
-		err := s.queue.write(ctx, func(w *writer) error {
+		err := s.write(ctx, func(w *writer) error {
 			err := w.conn.run(query, cutoff, expireStep)
 			n = w.conn.Changes()
 			w.wrote = w.wrote || n > 0

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse"
+	"github.com/gatehouse-auth/gatehouse/internal/commitgroup"
 )
 
 // Record implements gatehouse.Store. A token whose id is on the ledger already
@@ -17,7 +18,7 @@ func (s *Store) Record(ctx context.Context, g *gatehouse.Grant) error {
 	if err := checkGrant(g); err != nil {
 		return err
 	}
-	return s.queue.writeMeanwhile(ctx, func(w *writer) error { return w.record(g) }, g.Meanwhile)
+	return s.queue.Commit(ctx, func(w *writer) error { return w.record(g) }, commitgroup.Wait{Meanwhile: g.Meanwhile})
 }
 
 // checkGrant refuses what no engine asks for, before it can spoil the commit

@@ -29,7 +29,7 @@ func (s *Store) UseSecrets(ctx context.Context, uses []gatehouse.SecretUse) erro
 	if len(uses) == 0 {
 		return nil
 	}
-	return s.queue.write(ctx, func(w *writer) error {
+	return s.write(ctx, func(w *writer) error {
 		w.wrote = true
 		for _, u := range uses {
 			if err := w.conn.run(`INSERT INTO secret_uses (secret, count, at, addr) SELECT n, ?2, ?3, ?4 FROM secrets WHERE id = ?1

@@ -16,7 +16,7 @@ func (s *Store) Setting(ctx context.Context, name string, initial []byte) ([]byt
 	if found || err != nil {
 		return value, err
 	}
-	err = s.queue.write(ctx, func(w *writer) (err error) {
+	err = s.write(ctx, func(w *writer) (err error) {
 		value, found, err = readSetting(w.conn, name)
 		if found || err != nil {
 			return err

@@ -14,6 +14,7 @@ import (
 	"zombiezen.com/go/sqlite"
 
 	"github.com/gatehouse-auth/gatehouse"
+	"github.com/gatehouse-auth/gatehouse/internal/commitgroup"
 )
 
 // Options are what a Store can be told. The zero Options are right for real
@@ -34,7 +35,7 @@ type Store struct {
 	dir    string
 	lock   *lock
 	logger *slog.Logger
-	queue  *queue
+	queue  *commitgroup.Queue[write]
 	wake   chan struct{}
 	idle   chan *conn // connections that no read uses
 
@@ -55,8 +56,6 @@ type Store struct {
 }
 
 var _ gatehouse.Store = (*Store)(nil)
-
-var errClosed = fmt.Errorf("%w: it is closed", gatehouse.ErrStore)
 
 // Open opens the store in dir, which it makes where there is none, and brings
 // its schema up to date. A directory that another process uses is refused.
@@ -79,7 +78,7 @@ func Open(ctx context.Context, dir string, opt Options) (*Store, error) {
 		return nil, fmt.Errorf("open the store: %w", err)
 	}
 	s := &Store{
-		dir: dir, lock: held, logger: opt.Logger, queue: newQueue(),
+		dir: dir, lock: held, logger: opt.Logger, queue: commitgroup.New[write](groupLimit),
 		wake: make(chan struct{}, 1), idle: make(chan *conn, readers), failed: make(chan error, 1),
 	}
 	if err := s.open(ctx, opt); err != nil {
@@ -204,7 +203,7 @@ func (s *Store) Close() error {
 			s.closed = errors.Join(s.closed, c.Close())
 		}
 		close(s.idle)
-		s.queue.close()
+		s.queue.Close()
 		s.written.Wait()
 		s.copying.Lock() // for good
 		s.closed = errors.Join(s.closed, s.failure(), s.lock.release())
@@ -228,7 +227,7 @@ func (s *Store) read(ctx context.Context, fn func(*view) error) error {
 	select {
 	case c = <-s.idle:
 		if c == nil {
-			return errClosed
+			return commitgroup.ErrClosed
 		}
 	case <-ctx.Done():
 		return fmt.Errorf("%w: %w", gatehouse.ErrStore, context.Cause(ctx))

@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"zombiezen.com/go/sqlite"
 
 	"github.com/gatehouse-auth/gatehouse"
+	"github.com/gatehouse-auth/gatehouse/internal/commitgroup"
 )
 
 // A writer is the one goroutine that changes the database, and what it
@@ -59,43 +61,37 @@ func isRefusal(err error) bool {
 	return errors.As(err, &spent) || slices.ContainsFunc(refusals, func(r error) bool { return errors.Is(err, r) })
 }
 
-const (
-	// patience bounds how long a group waits for callers that are likely to come.
-	patience = 1500 * time.Microsecond
-	// crowdLasts is the pause after which nobody is expected any more.
-	crowdLasts = 5 * time.Millisecond
-)
+// groupLimit bounds a commit group, and so how long its first caller waits for
+// the others.
+const groupLimit = 256
+
+// crowdPart is as measured: with more of it the cores wait for the disk, with
+// less there are more commits.
+const crowdPart = 0.75
+
+// A write is what a caller wants done. It runs on the writer's goroutine, inside
+// the group's transaction; an error that is a refusal must leave everything as it
+// was. What it sets is the caller's only where the answer is nil.
+type write = func(*writer) error
+
+// write has do run in the next commit group and returns its answer.
+func (s *Store) write(ctx context.Context, do write) error {
+	return s.queue.Commit(ctx, do, commitgroup.Wait{})
+}
 
 // run commits groups until the queue is closed and empty, or the disk can't be
 // trusted any more.
-//
-// A crowd that was answered together comes back together, and three quarters of
-// it are waited for: taking whoever is there would split it into many small
-// groups, each with pages and an fsync of its own. The rest is on its way while
-// the group goes to the disk, so that the cores have something to do. Whoever is
-// alone waits for nobody.
 func (w *writer) run() {
-	var group []*write
-	crowd := 0
-	for {
-		idle := time.Now()
-		if w.store.queue.await(1, nil); time.Since(idle) > crowdLasts {
-			crowd = 0
-		}
-		group = w.store.queue.take(group[:0], crowd-crowd/4, patience)
-		if len(group) == 0 {
-			return
-		}
+	next := func() []*commitgroup.Member[write] { return w.store.queue.TakeCrowd(crowdPart) }
+	for group := next(); len(group) > 0; group = next() {
 		w.commitGroup(group)
-		crowd = max(crowd-crowd/8-1, len(group)+w.store.queue.length())
-		clear(group)
 	}
 }
 
 // commitGroup runs the writes in one transaction, commits it once and answers
 // each. Refusals are answered after the commit too: what refused them may have
 // been an earlier write of the group.
-func (w *writer) commitGroup(group []*write) {
+func (w *writer) commitGroup(group []*commitgroup.Member[write]) {
 	answers := make([]error, len(group))
 	if err := w.transact(group, answers); err != nil {
 		for i := range answers {
@@ -103,14 +99,14 @@ func (w *writer) commitGroup(group []*write) {
 		}
 	}
 	for i, one := range group {
-		one.done <- answers[i]
+		one.Answer(answers[i])
 	}
 	w.store.checkpoints.committed(w.conn, len(group))
 }
 
 // transact returns an error when the whole group failed. Its writes were not
 // done then, unless the error is ErrUnknownOutcome.
-func (w *writer) transact(group []*write, answers []error) error {
+func (w *writer) transact(group []*commitgroup.Member[write], answers []error) error {
 	if err := w.store.failure(); err != nil {
 		return err
 	}
@@ -118,7 +114,7 @@ func (w *writer) transact(group []*write, answers []error) error {
 		return w.rollback(err)
 	}
 	for i, one := range group {
-		err := one.do(w)
+		err := one.What(w)
 		if err != nil && !isRefusal(err) {
 			return w.rollback(err)
 		}
