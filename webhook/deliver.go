@@ -32,7 +32,7 @@ const (
 	// replayed.
 	doneKept = 7 * 24 * time.Hour
 	deadKept = 30 * 24 * time.Hour
-	// longestRetryAfter bounds what an endpoint may ask for.
+	// longestRetryAfter bounds what an endpoint may ask for, and is longer than any of waits.
 	longestRetryAfter = 12 * time.Hour
 	// leaseLife is how long an endpoint waits for a node that died. It is longer
 	// than a turn and the try that it ends with.
@@ -58,8 +58,10 @@ func (s *Sender) see(ctx context.Context, id string) (until time.Time, err error
 		return time.Time{}, err
 	}
 	for begun := time.Now(); time.Since(begun) < min(turn, s.lease/3) && ctx.Err() == nil; {
-		if wait := h.NextTry; time.Now().Before(wait) {
-			return wait, nil
+		// Nobody waits for longer than longestRetryAfter: a later time was
+		// written by a clock that has been set back since.
+		if wait := time.Until(h.NextTry); wait > 0 && wait <= longestRetryAfter {
+			return h.NextTry, nil
 		}
 		ep, err := s.endpoint(ctx, id)
 		if err != nil && gatehouse.AsError(err).Code != gatehouse.NotFound {

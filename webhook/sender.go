@@ -221,10 +221,7 @@ func (s *Sender) end(id string, until time.Time) {
 		delete(s.later, id)
 		return
 	}
-	if latest := now.Add(lookAgain); until.After(latest) {
-		until = latest
-	}
-	s.later[id] = until
+	s.later[id] = now.Add(min(until.Sub(now), lookAgain)) // by the monotonic clock, too
 }
 
 // sooner has an endpoint looked at at the next turn.

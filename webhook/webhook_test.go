@@ -218,6 +218,19 @@ func TestLeaseOfTheDead(t *testing.T) {
 	f.until("it is told all the same", func() bool { return len(r.messages()) == 1 })
 }
 
+// An endpoint was to wait until a time that a clock, set back since, had shown.
+func TestClockSetBack(t *testing.T) {
+	f := newFixture(t)
+	r := newReceiver(t, nil)
+	s := f.sender(nil)
+	ep, _ := f.endpoint(s, gatehouse.Live, r.URL)
+	waits := health{Failures: 1, FailingSince: time.Now(), NextTry: time.Now().Add(25 * time.Hour), LastError: "503"}
+	f.ok(s.store.Keep(t.Context(), nil, waits.document(ep.ID)))
+	f.run(s)
+	f.link(gatehouse.Live, "alice")
+	f.until("it is told", func() bool { return len(r.messages()) == 1 })
+}
+
 func TestDeadLettersAndReplay(t *testing.T) {
 	f := newFixture(t)
 	var up atomic.Bool
