@@ -20,6 +20,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"github.com/gatehouse-auth/gatehouse/doctor"
+	"github.com/gatehouse-auth/gatehouse/postgres"
 	"github.com/gatehouse-auth/gatehouse/token"
 )
 
@@ -220,19 +221,21 @@ func (c *cluster) doctorSays(n *node, what string) {
 	}
 }
 
-// guess shows wrong secrets until the right one has to wait, too.
-func (k *timekeeper) guess() {
+// guess shows wrong secrets until the answer is that.
+func (k *timekeeper) guess(want int) {
 	k.Helper()
 	guess := k.as
 	guess.ClientSecret += "x"
-	for began := time.Now(); time.Since(began) < time.Minute; {
+	for began := time.Now(); ; time.Sleep(5 * time.Millisecond) {
 		a, err := postForm(guess, k.node.url+"/oauth2/token", url.Values{"grant_type": {"client_credentials"}})
 		k.must(err)
-		if a.status == http.StatusTooManyRequests {
+		if a.status == want {
 			return
 		}
+		if time.Since(began) > time.Minute {
+			k.Fatalf("a wrong secret gets %d %s, not %d", a.status, a.body, want)
+		}
 	}
-	k.Fatal("wrong secrets are not slowed down")
 }
 
 // tidied waits until what expired more than a day ago has left the ledger, and
@@ -290,7 +293,9 @@ func TestClockSetForwardAndBack(t *testing.T) {
 	c.must(k.node.revoke(k.as, revoked))
 	k.lives = slices.DeleteFunc(k.lives, func(tok string) bool { return tok == revoked })
 	k.ended = append(k.ended, revoked)
-	k.guess() // who does so doesn't wait until the clock is there again
+	k.guess(http.StatusTooManyRequests)
+	clock.set(month - 10*time.Minute)
+	k.guess(http.StatusUnauthorized) // it isn't too soon until the clock is there again
 	for _, back := range []time.Duration{10 * time.Minute, 25 * time.Hour, month} {
 		clock.set(month - back)
 		k.holds("set back by " + back.String())
@@ -366,6 +371,12 @@ func TestClocksOfNodesApart(t *testing.T) {
 	clock.set(2 * time.Hour)
 	c.awaitAt(moved, atFirst, http.StatusUnauthorized)
 	c.awaitAt(right, atFirst, http.StatusOK)
+	c.noted(time.Now().Add(time.Hour))
+	moved.kill() // it has written nothing else since
+	clock.set(0)
+	c.restart(moved)
+	c.awaitAt(moved, atFirst, http.StatusUnauthorized)
+	clock.set(3 * time.Hour)
 	issue(moved)
 	c.awaitAt(right, issue(right), http.StatusOK)
 
@@ -390,6 +401,27 @@ func TestClocksOfNodesApart(t *testing.T) {
 		c.awaitStatus(issue(n), http.StatusOK)
 	}
 	c.auditIsClean()
+}
+
+// noted waits until a node has noted that it is later than that.
+func (c *cluster) noted(at time.Time) {
+	c.Helper()
+	s, err := postgres.Open(c.Context(), c.url, postgres.Options{})
+	c.must(err)
+	defer func() { c.must(s.Close()) }()
+	for began := time.Now(); ; time.Sleep(20 * time.Millisecond) {
+		var noted time.Time
+		doc, err := s.Document(c.Context(), "clock", "newest")
+		if err == nil {
+			err = noted.UnmarshalText(doc.Value)
+		}
+		if err == nil && noted.After(at) {
+			return
+		}
+		if time.Since(began) > time.Minute {
+			c.Fatalf("noted is %v, %v", noted, err)
+		}
+	}
 }
 
 // other is the node beside this one.
