@@ -29,8 +29,14 @@ func (w *writer) enrol(ctx context.Context, q queries) error {
 	if w.id != 0 {
 		return nil
 	}
-	w.heads = map[int32]head{}
-	return q.QueryRow(ctx, "INSERT INTO writers DEFAULT VALUES RETURNING id").Scan(&w.id)
+	// A server that crashes sends what it has, so that a row may come of an
+	// INSERT that was never committed. Its id is given out again.
+	var id int64
+	if err := q.QueryRow(ctx, "INSERT INTO writers DEFAULT VALUES RETURNING id").Scan(&id); err != nil {
+		return err
+	}
+	w.id, w.heads = id, map[int32]head{}
+	return nil
 }
 
 // abandon leaves the chains as they are, after a commit whose outcome is

@@ -69,6 +69,48 @@ func TestLostAnswerIsAnUnknownOutcome(t *testing.T) {
 	clean(t, witness)
 }
 
+// The server crashes while it commits a new writer, whose id it has sent by
+// then. The writer has none.
+func TestWriterThatWasNotCommitted(t *testing.T) {
+	server := postgrestest.Start(t)
+	url := server.URL(t)
+	open(t, url, Options{})
+	var conns [2]*pgx.Conn
+	for i := range conns {
+		conn, err := pgx.Connect(t.Context(), url)
+		must(t, err)
+		defer conn.Close(t.Context())
+		conns[i] = conn
+	}
+	conn, witness := conns[0], conns[1]
+	// Commits wait for a standby that there isn't, as soon as the server has read
+	// that.
+	for _, statement := range []string{"ALTER SYSTEM SET synchronous_standby_names = 'nobody'", "SELECT pg_reload_conf()"} {
+		_, err := witness.Exec(t.Context(), statement)
+		must(t, err)
+	}
+	var w *writer
+	enrolled := make(chan error, 1)
+	go func() {
+		var err error
+		for err == nil {
+			w = &writer{}
+			err = w.enrol(t.Context(), conn)
+		}
+		enrolled <- err
+	}()
+	for began, waits := time.Now(), false; !waits; time.Sleep(5 * time.Millisecond) {
+		must(t, witness.QueryRow(t.Context(), "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event = 'SyncRep'").Scan(&waits))
+		if time.Since(began) > time.Minute {
+			t.Fatal("no commit waits")
+		}
+	}
+	server.KillOne(t, 0) // which crashes all
+	if err := <-enrolled; w.id != 0 {
+		t.Errorf("%v, and its id is %d", err, w.id)
+	}
+}
+
 // revoke revokes the first token of a grant.
 func revoke(s *Store, g *gatehouse.Grant) error {
 	id := g.Tokens[0].ID
