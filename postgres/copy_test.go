@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/gatehouse-auth/gatehouse"
 	"github.com/gatehouse-auth/gatehouse/postgres/postgrestest"
 )
@@ -29,6 +31,14 @@ func TestACopyIsNotServed(t *testing.T) {
 		t.Errorf("a ledger that is served can be opened to be restored: %v", err)
 	}
 	must(t, first.Close())
+	leaving, err := pgx.Connect(t.Context(), url+"&application_name="+nodeName)
+	must(t, err)
+	time.AfterFunc(300*time.Millisecond, func() { _ = leaving.Close(context.Background()) })
+	alone, err := Open(t.Context(), url, Options{Offline: true})
+	if err != nil {
+		t.Fatalf("a node that is leaving isn't waited for: %v", err)
+	}
+	must(t, alone.Close())
 
 	copied := server.CopyOf(t, url)
 	if _, err := Open(t.Context(), copied, Options{}); !errors.Is(err, errCopied) {

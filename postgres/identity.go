@@ -71,18 +71,29 @@ func adoptIn(ctx context.Context, tx pgx.Tx) error {
 }
 
 // requireAlone refuses while nodes are connected to the database: what one of
-// them remembers would not hold any more.
+// them remembers would not hold any more. The server takes a moment to see that
+// one has left.
 func requireAlone(ctx context.Context, conn *pgx.Conn) error {
-	var nodes int
-	err := conn.QueryRow(ctx, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = $1", nodeName).Scan(&nodes)
-	switch {
-	case hasCode(err, undefinedTable, insufficientPrivilege):
-		return nil
-	case err == nil && nodes > 0:
-		return fmt.Errorf("nodes are connected to the database (%d connections): stop them first", nodes)
+	for began := time.Now(); ; {
+		var nodes int
+		err := conn.QueryRow(ctx, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = $1", nodeName).Scan(&nodes)
+		switch {
+		case hasCode(err, undefinedTable, insufficientPrivilege):
+			return nil
+		case err != nil || nodes == 0:
+			return err
+		case time.Since(began) > leavingTime:
+			return fmt.Errorf("nodes are connected to the database (%d connections): stop them first", nodes)
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(50 * time.Millisecond):
+		}
 	}
-	return err
 }
+
+const leavingTime = 3 * time.Second
 
 // The names under which nodes, and whatever works on a ledger that no node
 // serves, are connected.
