@@ -67,7 +67,7 @@ const groupLimit = 256
 
 // crowdPart is as measured: with more of it the cores wait for the disk, with
 // less there are more commits.
-const crowdPart = 0.75
+const crowdPart = 0.9
 
 // A write is what a caller wants done. It runs on the writer's goroutine, inside
 // the group's transaction; an error that is a refusal must leave everything as it
