@@ -12,8 +12,7 @@ import (
 )
 
 var (
-	errClosed = fmt.Errorf("%w: it is closed", gatehouse.ErrStore)
-	errSlow   = errors.New("the database does not answer in time")
+	errSlow = errors.New("the database does not answer in time")
 )
 
 // SQLSTATE codes (PostgreSQL documentation, appendix A).
