@@ -11,9 +11,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse"
 )
 
-var (
-	errSlow = errors.New("the database does not answer in time")
-)
+var errSlow = errors.New("the database does not answer in time")
 
 // SQLSTATE codes (PostgreSQL documentation, appendix A).
 const (
